@@ -1,0 +1,41 @@
+"""The course as data. `docs/author.md` says what may stand here."""
+
+course = {
+    "id": "shardwork",
+    "title": "Large-scale data processing and distributed machine learning",
+    "languages": ["en", "ja"],
+    "isolation": "bubblewrap",
+    "assignments": [
+        {
+            "name": "ch2_spark",
+            "title": "Apache Spark",
+            "due": "2027-01-15T23:59:59+09:00",
+            "seed": 20261,
+            "exercises": [
+                {"name": "key_stats", "points": 5, "minutes": 35, "track": "core"},
+            ],
+            "limits": {"cell_s": 60, "call_s": 40, "total_s": 900, "memory_mb": 4096},
+            "cluster": {"spark_master": "local[2]"},
+        },
+        {
+            "name": "ch3_dask",
+            "title": "Dask",
+            "due": "2027-01-29T23:59:59+09:00",
+            "seed": 20262,
+            "exercises": [
+                {"name": "tree", "points": 5, "minutes": 30, "track": "core"},
+            ],
+            "limits": {"cell_s": 45, "call_s": 20, "total_s": 600, "memory_mb": 3072},
+        },
+        {
+            "name": "ch4_training",
+            "title": "Distributed deep learning",
+            "due": "2027-02-12T23:59:59+09:00",
+            "seed": 20263,
+            "exercises": [
+                {"name": "dp_grads", "points": 5, "minutes": 30, "track": "core"},
+            ],
+            "limits": {"cell_s": 60, "call_s": 30, "total_s": 600, "memory_mb": 4096},
+        },
+    ],
+}

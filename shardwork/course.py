@@ -1,0 +1,197 @@
+"""The course as data: what `course_config.py` says, validated.
+
+`course_config.py` binds one name, `course`, to a plain dictionary. Nothing here opens a notebook
+or a grader; the modules further down the path do, and hold them against this.
+"""
+
+from __future__ import annotations
+
+import enum
+import runpy
+import traceback
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from shardwork.errors import CourseError, NothingMatched
+
+Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Positive = Annotated[float, Meta(gt=0, le=10_000)]
+Language = Annotated[str, Meta(pattern=r"^[a-z]{2}$")]
+
+
+class Isolation(enum.Enum):
+    """How far a submission's code is kept from the machine; stronger levels have a larger rank."""
+
+    NONE = "none"
+    BUBBLEWRAP = "bubblewrap"
+
+    @property
+    def rank(self) -> int:
+        return list(Isolation).index(self)
+
+
+class Track(enum.Enum):
+    """Which of the two released courses an exercise belongs to; `core` is part of `full`."""
+
+    CORE = "core"
+    FULL = "full"
+
+
+class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One graded item: the function (or class) `name` that a student writes."""
+
+    name: Identifier
+    points: Positive
+    minutes: Annotated[int, Meta(ge=1, le=600)]
+    track: Track = Track.FULL
+    weights: dict[str, Positive] = {}
+    """Weight of a check, by the name of its test function; a check that is not named weighs 1."""
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one submission may use. Times are wall seconds, generous against a loaded machine."""
+
+    cell_s: Positive = 90.0
+    call_s: Positive = 40.0
+    total_s: Positive = 900.0
+    memory_mb: Annotated[int, Meta(ge=256, le=1_000_000)] = 4096
+    scratch_mb: Annotated[int, Meta(ge=16, le=100_000)] = 1024
+
+
+class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The local cluster that `shardwork.lab` gives to a notebook of this assignment."""
+
+    spark_master: Annotated[str, Meta(pattern=r"^(local\[\d+\]|local-cluster\[\d+,\d+,\d+\])$")] = (
+        "local[2]"
+    )
+    dask_workers: Annotated[int, Meta(ge=1, le=64)] = 2
+
+
+class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A chapter: one folder in `source/` and one of the same name in `graders/`."""
+
+    name: Identifier
+    title: str
+    exercises: Annotated[tuple[Exercise, ...], Meta(min_length=1)]
+    due: datetime | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
+    """Root of the random inputs of every check; the same for the whole class, and recorded."""
+    limits: Limits = Limits()
+    cluster: Cluster = Cluster()
+
+    def exercise(self, name: str) -> Exercise:
+        """Return the exercise `name`; KeyError if this assignment has none."""
+        for exercise in self.exercises:
+            if exercise.name == name:
+                return exercise
+        raise KeyError(name)
+
+    @property
+    def max_points(self) -> float:
+        return sum(exercise.points for exercise in self.exercises)
+
+
+class CourseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The dictionary that `course_config.py` binds to `course`."""
+
+    id: Identifier
+    title: str
+    assignments: Annotated[tuple[Assignment, ...], Meta(min_length=1)]
+    languages: Annotated[tuple[Language, ...], Meta(min_length=1)] = ("en",)
+    """The first is the language that the source notebooks are written in."""
+    isolation: Isolation = Isolation.BUBBLEWRAP
+
+
+class Course:
+    """A course folder: its configuration and where its parts lie.
+
+    Paths are absolute. The working folders (`submitted` and those after it) may not exist yet.
+    """
+
+    def __init__(self, root: Path, config: CourseConfig) -> None:
+        self.root = root
+        self.config = config
+        self.source = root / "source"
+        self.graders = root / "graders"
+        self.locale = root / "locale"
+        self.release = root / "release"
+        self.submitted = root / "submitted"
+        self.autograded = root / "autograded"
+        self.records = root / "records"
+        self.feedback = root / "feedback"
+        self.report = root / "report"
+        self.gradebook = root / "gradebook.db"
+
+    def assignment(self, name: str) -> Assignment:
+        """Return the assignment `name`; NothingMatched names those there are."""
+        for assignment in self.config.assignments:
+            if assignment.name == name:
+                return assignment
+        known = ", ".join(a.name for a in self.config.assignments)
+        raise NothingMatched(
+            f"{self.root}/course_config.py has no assignment {name!r}; it has: {known}."
+        )
+
+    def source_notebook(self, assignment: str) -> Path:
+        return self.source / assignment / f"{assignment}.ipynb"
+
+
+def load_course(root: Path | None = None) -> Course:
+    """Read and validate `course_config.py` in `root` (default: here, or the nearest folder above).
+
+    Raises CourseError with the path of the offending value (`at $.assignments[0].due`).
+    """
+    root = find_course(Path.cwd()) if root is None else root.resolve()
+    path = root / "course_config.py"
+    if not path.is_file():
+        raise CourseError(f"{root} is no course folder: it has no course_config.py.")
+    try:
+        namespace = runpy.run_path(str(path))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        line = getattr(error, "lineno", None) or where.lineno
+        raise CourseError(
+            f"{path}, line {line}: {type(error).__name__}: {error}. Correct the file and try again."
+        ) from error
+    if "course" not in namespace:
+        raise CourseError(f"{path} binds no name `course`; see docs/author.md for an example.")
+    try:
+        config = msgspec.convert(namespace["course"], CourseConfig)
+    except msgspec.ValidationError as error:
+        raise CourseError(f"{path}: {error}. See docs/author.md for what may stand there.") from error
+    _reject_duplicates(path, config)
+    return Course(root, config)
+
+
+def find_course(start: Path) -> Path:
+    """Return the nearest folder at or above `start` that has a `course_config.py`."""
+    for folder in (start, *start.parents):
+        if (folder / "course_config.py").is_file():
+            return folder
+    raise CourseError(
+        f"No course_config.py in {start} or above it. Change into a course folder, or name one with "
+        "--course."
+    )
+
+
+def _reject_duplicates(path: Path, config: CourseConfig) -> None:
+    seen: dict[str, str] = {}
+    for i, assignment in enumerate(config.assignments):
+        at = f"$.assignments[{i}].name"
+        if assignment.name in seen:
+            raise CourseError(
+                f"{path}: assignment {assignment.name!r} stands twice - at `{seen[assignment.name]}` "
+                f"and at `{at}`."
+            )
+        seen[assignment.name] = at
+        names = [exercise.name for exercise in assignment.exercises]
+        for j, name in enumerate(names):
+            if name in names[:j]:
+                raise CourseError(
+                    f"{path}: exercise {name!r} stands twice - at "
+                    f"`$.assignments[{i}].exercises[{j}].name`."
+                )
