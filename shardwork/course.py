@@ -20,6 +20,7 @@ from shardwork.errors import CourseError, NothingMatched
 
 Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Positive = Annotated[float, Meta(gt=0, le=10_000)]
+SparkMaster = Annotated[str, Meta(pattern=r"^(local\[\d+\]|local-cluster\[\d+,\d+,\d+\])$")]
 Language = Annotated[str, Meta(pattern=r"^[a-z]{2}$")]
 
 
@@ -65,9 +66,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The local cluster that `shardwork.lab` gives to a notebook of this assignment."""
 
-    spark_master: Annotated[str, Meta(pattern=r"^(local\[\d+\]|local-cluster\[\d+,\d+,\d+\])$")] = (
-        "local[2]"
-    )
+    spark_master: SparkMaster | None = None
+    """None: no exercise of the assignment uses Spark, and no Java is needed."""
     dask_workers: Annotated[int, Meta(ge=1, le=64)] = 2
 
 

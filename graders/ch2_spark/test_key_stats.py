@@ -1,0 +1,148 @@
+"""2.1 `key_stats`: one lazy shuffle that carries partial results and ends hash-partitioned.
+
+Values are random floats, which neither pickle nor the shuffle's compression can shrink: with
+constant values the bytes of a grouping and of a combining shuffle are about the same.
+"""
+
+from __future__ import annotations
+
+import math
+
+from shardwork.grading import Rdd, blame
+
+Rows = list[tuple[str, tuple[int, float, float]]]
+
+WORDS = ["oslo", "cairo", "東京", "são paulo", "naïve", "", "zürich", "kyiv", "a b", "🦉", "québec", "x"]
+PARTIAL_BYTES = 60
+"""At most what one partial result (a key of up to 12 characters, three numbers) takes in a shuffle
+file, pickled; measured: 25 to 45."""
+BLOCK_BYTES = 100
+"""At most what one block adds (stream header, framing); there is one for each pair of partitions."""
+
+
+def pairs(rng, partitions: int, size: int, keys: list[str]) -> list[list[tuple[str, float]]]:
+    """Random pairs in uneven partitions, one of them empty; the last key has only negative values."""
+    drawn = [[] for _ in range(partitions)]
+    cuts = rng.dirichlet([1.0] * (partitions - 1))
+    for index in range(size):
+        key = keys[index % len(keys)] if index < 4 * len(keys) else keys[int(rng.integers(len(keys)))]
+        value = float(rng.normal(0.0, 100.0))
+        value = -abs(value) - 1.0 if key == keys[-1] else value
+        drawn[int(rng.choice(partitions - 1, p=cuts))].append((key, value))
+    drawn.insert(int(rng.integers(partitions)), drawn.pop())  # the one that nothing was drawn into
+    return drawn
+
+
+def expected(partitions: list[list[tuple[str, float]]]) -> dict[str, tuple[int, float, float]]:
+    values: dict[str, list[float]] = {}
+    for partition in partitions:
+        for key, value in partition:
+            values.setdefault(key, []).append(value)
+    return {key: (len(v), math.fsum(v), max(v)) for key, v in values.items()}
+
+
+def same(a: tuple[int, float, float], b: tuple[int, float, float]) -> bool:
+    # A sum of n numbers in any order: the error is below n * eps * sum(|x|), far below this.
+    return a[0] == b[0] and math.isclose(a[1], b[1], rel_tol=1e-9, abs_tol=1e-6) and a[2] == b[2]
+
+
+def why_wrong(got: dict, right: dict, partitions: list) -> str | None:
+    """Name the one mistake that explains all values, if there is one."""
+    if got.keys() != right.keys():
+        return None
+    if all(same(got[k], (c, s, max(m, 0.0))) for k, (c, s, m) in right.items()):
+        return "MAX_FROM_ZERO"
+    for key, (_, total, largest) in right.items():
+        lengths = [n for p in partitions if (n := sum(k == key for k, _ in p))]
+        as_one = {n + len(lengths) - 1 for n in lengths}
+        if got[key][0] not in as_one or not same((0, *got[key][1:]), (0, total, largest)):
+            return None
+    return "COUNTS_PARTIALS"
+
+
+def test_values(student, spark, rng):
+    """Count, sum and maximum of every key are right, negative and Unicode ones too."""
+    for partitions, n in ((int(rng.integers(4, 8)), int(rng.integers(2, 6))), (2, 1)):
+        data = pairs(rng, partitions, 600, [str(w) for w in rng.permutation(WORDS)])
+        rows = student.call("key_stats", spark.rdd(data), n, returns=Rdd).collect(Rows)
+        got, right = dict(rows), expected(data)
+        assert len(rows) == len(got), blame(because="A key came back more than once.")
+        assert got.keys() == right.keys(), blame(
+            because="Some keys are missing, or there are keys that were not in the input."
+        )
+        wrong = [key for key in right if not same(got[key], right[key])]
+        assert not wrong, blame(why_wrong(got, right, data), wrong_keys=len(wrong), keys=len(right))
+
+
+def test_empty_and_wrong_n(student, spark, seed):
+    """An empty RDD gives an empty result, and n below 1 is a ValueError."""
+    for data in ([], [[], []]):
+        rows = student.call("key_stats", spark.rdd(data), 3, returns=Rdd).collect(Rows)
+        assert rows == [], blame(because="An empty RDD should give an empty result.")
+    for n in (0, -2):
+        raised = student.refusal("key_stats", spark.rdd([[("a", 1.0)]]), n)
+        assert "ValueError" in raised, blame(because="An n below 1 should raise ValueError.")
+
+
+def test_lazy(student, spark, rng):
+    """The call itself starts no Spark job."""
+    rdd = spark.rdd(pairs(rng, 4, 200, WORDS))
+    with spark.watch() as during_call:
+        student.call("key_stats", rdd, 3, returns=Rdd)
+    assert during_call.jobs == 0, blame("COLLECT_THEN_PARALLELIZE", jobs=during_call.jobs)
+
+
+def test_one_shuffle(student, spark, rng):
+    """Computing the result is one job with one shuffle: two stages, and no more tasks than needed."""
+    partitions, n = int(rng.integers(4, 7)), int(rng.integers(2, 5))
+    rdd = spark.rdd(pairs(rng, partitions, 400, WORDS))
+    stats = student.call("key_stats", rdd, n, returns=Rdd)
+    shuffles = stats.shape().shuffles
+    assert shuffles <= 1, blame("THREE_SHUFFLES", shuffles=shuffles)
+    with spark.watch() as action:
+        stats.collect(Rows)
+    found = {"jobs": action.jobs, "stages": action.stages, "tasks": action.tasks}
+    assert action.stages <= 2, blame("THREE_SHUFFLES", **found)
+    assert action.jobs <= 1, blame(because="Collecting the result ran {jobs} jobs.", **found)
+    assert action.tasks <= partitions + n, blame(
+        because="Collecting the result ran {tasks} tasks; {needed} are enough.",
+        needed=partitions + n, **found,
+    )  # fmt: skip
+
+
+def test_small_shuffle(student, spark, rng):
+    """Only partial results cross the network, not the values."""
+    partitions, n, keys = 5, 3, [f"sensor-{i}" for i in range(20)]
+    data = pairs(rng, partitions, 24_000, keys)
+    stats = student.call("key_stats", spark.rdd(data), n, returns=Rdd)
+    shuffles = max(1, stats.shape().shuffles)  # needless shuffles are another check's subject
+    with spark.watch() as action:
+        rows = stats.collect(Rows)
+    assert len(rows) == len(keys), blame(because="Some keys are missing.")
+    partials = partitions * (len(keys) * PARTIAL_BYTES + n * BLOCK_BYTES)
+    written = action.shuffle_write_bytes
+    everything = 8 * sum(len(p) for p in data)  # eight bytes a value, before any key
+    code = "GROUP_BY_KEY" if written > everything / 2 else None
+    assert written <= 4 * partials * shuffles, blame(
+        code, because="" if code else "The shuffle wrote {written} bytes; {bound} would be plenty.",
+        written=written, bound=4 * partials,
+    )  # fmt: skip
+
+
+def test_partitioner(student, spark, rng):
+    """The result lies in n partitions by the hash of the key, and Spark knows it."""
+    n = int(rng.integers(3, 7))
+    data = pairs(rng, 4, 300, WORDS)
+    stats = student.call("key_stats", spark.rdd(data), n, returns=Rdd)
+    shape = stats.shape()
+    assert shape.num_partitions == n, blame(
+        because="The result has {partitions} partitions; {n} were asked for.",
+        partitions=shape.num_partitions, n=n,
+    )  # fmt: skip
+    lost = shape.partitioner_partitions is None and shape.shuffles > 0
+    assert shape.partitioner_partitions is not None, blame("PARTITIONER_LOST" if lost else None)
+    assert shape.partitioner_partitions == n, blame(because="The partitioner is for another number.")
+    assert shape.default_partitioner, blame(because="The partitioner is not Spark's hash of the key.")
+    places = [sorted(key for key, _ in part) for part in stats.partitions(list[Rows])]
+    theirs = spark.hash_partitions(sorted(expected(data)), n)
+    assert places == theirs, blame(because="Some keys lie in another partition than their hash says.")

@@ -1,0 +1,401 @@
+"""The one writer of nbgrader's gradebook: records go in, points and autograded notebooks come out.
+
+It runs nbgrader's own Autograde over rebuilt notebooks in a private folder, with recorded results
+in place of a kernel, so formgrader, manual grading and late penalties work on what it writes. It
+also reads back what a TA has changed by hand. It changes no record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import stat
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shardwork.course import Course
+from shardwork.errors import CourseError, MachineError, ShardworkError
+from shardwork.plaintext import plain, plain_line
+from shardwork.record import Record
+from shardwork.recordfile import check_student, read_notebook, record_digest, write_notebook
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from nbgrader.api import Gradebook
+
+TEST_PREFIX = "test_"
+"""The test cell of the exercise `key_stats` has the grade_id `test_key_stats`."""
+
+LOCK_TIMEOUT_S = 600.0
+STAMP_LIMIT_BYTES = 200
+TOLERANCE = 1e-9
+"""Two sums of the same points may differ by this much in floating point."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one call of `write_gradebook` did, by student. `failed` has the reason with each."""
+
+    redone: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HandGrading:
+    """What people changed in formgrader for one submission, and the late penalty.
+
+    `points` and `comments` are by exercise, and hold only what a person entered.
+    """
+
+    points: Mapping[str, float] = field(default_factory=dict)
+    comments: Mapping[str, str] = field(default_factory=dict)
+    late_penalty: float = 0.0
+
+
+def write_gradebook(
+    course: Course,
+    assignment: str,
+    records: Sequence[Record],
+    notebooks: Mapping[str, NotebookNode] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Written:
+    """Put the points of `records` into nbgrader's gradebook, and write `autograded/` notebooks.
+
+    `notebooks` has, by student, the rebuilt notebook that was judged. It is kept beside the record;
+    for a student not in it, the kept one is used, and the released starter if there is none (a
+    refused submission). Only submissions that changed since they were last written are redone.
+    `progress` is called with each student's name when that student is done.
+
+    One submission that fails is named in the result and does not stop the others. Raises
+    CourseError if the assignment cannot be entered into the gradebook as it is configured now,
+    MachineError if the disk is full. Side effects: enters the assignment into the gradebook if it is
+    not there; changes the working directory while nbgrader runs, as nbgrader does; waits for another
+    writer of the same gradebook.
+    """
+    given = notebooks or {}
+    redone: list[str] = []
+    unchanged: list[str] = []
+    failed: dict[str, str] = {}
+    with lock(course):
+        ensure_registered(course, assignment)
+        with _opened(course) as gradebook:
+            entries = _entries(gradebook, assignment)
+            limits = _limits(gradebook, assignment)
+        for record in records:
+            student = record.student
+            try:
+                check_student(student)
+                if student in given:
+                    write_notebook(course, assignment, student, given[student])
+                if _write_one(course, record, entries.get(student), limits):
+                    redone.append(student)
+                else:
+                    unchanged.append(student)
+            except MachineError:
+                raise
+            except OSError as error:
+                if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                    raise MachineError(
+                        f"The disk is full while writing {assignment}/{student}. Records are safe. "
+                        "Free some space and run the same command again."
+                    ) from error
+                failed[student] = plain_line(str(error))
+            except Exception as error:  # one submission must not stop the others
+                failed[student] = plain_line(str(error)) or type(error).__name__
+            if progress is not None:
+                progress(student)
+    return Written(tuple(redone), tuple(unchanged), failed)
+
+
+def read_hand_grading(course: Course, assignment: str) -> dict[str, HandGrading]:
+    """Return what people entered in formgrader, by student; empty if there is no gradebook yet."""
+    if not course.gradebook.is_file():
+        return {}
+    from nbgrader.api import MissingEntry
+
+    found: dict[str, HandGrading] = {}
+    with _opened(course) as gradebook:
+        try:
+            submissions = gradebook.assignment_submissions(assignment)
+        except MissingEntry:
+            return {}
+        for submission in submissions:
+            points: dict[str, float] = {}
+            comments: dict[str, str] = {}
+            penalty = 0.0
+            for notebook in submission.notebooks:
+                penalty += notebook.late_submission_penalty or 0.0
+                for grade in notebook.grades:
+                    if grade.manual_score is not None or grade.extra_credit:
+                        name = grade.name.removeprefix(TEST_PREFIX)
+                        points[name] = grade.score + (grade.extra_credit or 0.0)
+                for comment in notebook.comments:
+                    if comment.manual_comment:
+                        comments[comment.name] = comment.manual_comment
+            if points or comments or penalty:
+                found[submission.student.id] = HandGrading(points, comments, penalty)
+    return found
+
+
+@contextlib.contextmanager
+def lock(course: Course, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+    """Hold the gradebook for writing; ShardworkError if another process holds it for `timeout_s`.
+
+    The lock goes with the process, so a killed batch never leaves it behind.
+    """
+    path = course.gradebook.with_name(course.gradebook.name + ".lock")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise ShardworkError(
+                        f"Another process has been writing {course.gradebook} for {timeout_s:g} s. "
+                        "Wait until it has finished and run the same command again."
+                    ) from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def ensure_registered(course: Course, assignment: str) -> None:
+    """Enter the assignment into the gradebook, unless it is there as it is configured now.
+
+    Raises CourseError if the source notebook does not have the configured exercises and points.
+    """
+    from shardwork.release import register_assignment
+
+    if course.gradebook.is_file():
+        with _opened(course) as gradebook:
+            if not _differences(course, assignment, _limits(gradebook, assignment)):
+                return
+    register_assignment(course, assignment)
+    with _opened(course) as gradebook:
+        differences = _differences(course, assignment, _limits(gradebook, assignment))
+    if differences:
+        raise CourseError(
+            f"{course.source_notebook(assignment)} and course_config.py disagree: "
+            f"{'; '.join(differences)}. Correct one of them, run `shardwork release {assignment}`, "
+            "then the same command again."
+        )
+
+
+@contextlib.contextmanager
+def _opened(course: Course) -> Iterator[Gradebook]:
+    import sqlalchemy.exc
+    from nbgrader.api import Gradebook
+
+    from shardwork.nbgrader_bridge import options
+
+    paths = options(course).CourseDirectory
+    try:
+        with Gradebook(paths.db_url, paths.course_id) as gradebook:
+            yield gradebook
+    except sqlalchemy.exc.DatabaseError as error:
+        raise ShardworkError(
+            f"{course.gradebook}: {plain_line(str(error.orig or error))}. If it is in use, wait and "
+            "try again; if it is damaged, move it away and run `shardwork release` and `shardwork "
+            "grade`: records are kept, and points are written from them."
+        ) from error
+
+
+def _limits(gradebook: Gradebook, assignment: str) -> dict[str, float]:
+    """Return the possible points of each test cell; empty if the assignment is not registered."""
+    from nbgrader.api import MissingEntry
+
+    try:
+        cells = gradebook.find_notebook(assignment, assignment).grade_cells
+    except MissingEntry:
+        return {}
+    return {cell.name: float(cell.max_score) for cell in cells}
+
+
+def _differences(course: Course, assignment: str, limits: Mapping[str, float]) -> list[str]:
+    """Say where the gradebook's test cells are not as `course_config.py` has the exercises."""
+    found = []
+    for exercise in course.assignment(assignment).exercises:
+        cell = f"{TEST_PREFIX}{exercise.name}"
+        has = limits.get(cell)
+        if has is None:
+            found.append(f"there is no cell {cell}")
+        elif abs(has - exercise.points) > TOLERANCE:
+            found.append(f"cell {cell} has {has:g} points, and the exercise {exercise.points:g}")
+    return found
+
+
+def _entries(gradebook: Gradebook, assignment: str) -> dict[str, dict[str, float | None]]:
+    """Return the points that nbgrader has, by student and test cell, in one query."""
+    from nbgrader.api import (
+        Assignment,
+        BaseCell,
+        Grade,
+        SubmittedAssignment,
+        SubmittedNotebook,
+    )
+
+    rows = (
+        gradebook.db.query(SubmittedAssignment.student_id, BaseCell.name, Grade.auto_score)
+        .select_from(Grade)
+        .join(BaseCell, Grade.cell_id == BaseCell.id)
+        .join(SubmittedNotebook, Grade.notebook_id == SubmittedNotebook.id)
+        .join(SubmittedAssignment, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+        .join(Assignment, SubmittedAssignment.assignment_id == Assignment.id)
+        .filter(Assignment.name == assignment)
+    )
+    entries: dict[str, dict[str, float | None]] = {}
+    for student, cell, points in rows:
+        entries.setdefault(student, {})[cell] = points
+    return entries
+
+
+def _write_one(
+    course: Course,
+    record: Record,
+    entry: Mapping[str, float | None] | None,
+    limits: Mapping[str, float],
+) -> bool:
+    """Write one submission; return False if everything is there already."""
+    from shardwork.nbgrader_bridge import mark, notebook_digest, starter_notebook
+
+    assignment, student = record.assignment, record.student
+    notebook = read_notebook(course, assignment, student)
+    if notebook is None:
+        notebook = starter_notebook(course, assignment, record.language)
+    digest = notebook_digest(notebook)
+    stamp = _time_stamp(course.submitted / student / assignment / "timestamp.txt")
+    folder = course.autograded / student / assignment
+    if (
+        _noted(folder / f"{assignment}.ipynb") == (record_digest(record), digest)
+        and _time_stamp(folder / "timestamp.txt") == stamp
+        and _agrees(record, entry, limits)
+    ):
+        return False
+    mark(notebook, notebook_digest=digest)
+    with tempfile.TemporaryDirectory(prefix="shardwork_gradebook_") as name:
+        staged = Path(name) / "submitted" / student / assignment
+        staged.mkdir(parents=True)
+        text = json.dumps(notebook, ensure_ascii=False)
+        (staged / f"{assignment}.ipynb").write_text(text, encoding="utf-8", errors="replace")
+        if stamp:
+            (staged / "timestamp.txt").write_text(stamp + "\n", encoding="ascii")
+        _autograde(course, record, staged.parent.parent)
+    return True
+
+
+def _autograde(course: Course, record: Record, submitted: Path) -> None:
+    """Run nbgrader's Autograde over the one submission in `submitted`, with its recorded results."""
+    from nbgrader.converters import Autograde
+    from nbgrader.coursedir import CourseDirectory
+    from sqlalchemy.exc import SAWarning
+
+    from shardwork.nbgrader_bridge import options
+
+    config = options(course)
+    config.CourseDirectory.submitted_directory = str(submitted)
+    config.CourseDirectory.assignment_id = record.assignment
+    config.Autograde.exporter_class = "nbconvert.exporters.NotebookExporter"
+    del config.Autograde["pre_convert_hook"], config.Autograde["post_convert_hook"]
+    config.RecordedResults.record = record
+    log, said = _quiet_log()
+    converter = Autograde(coursedir=CourseDirectory(config=config, log=log), config=config, log=log)
+    converter.force = True
+    try:
+        with warnings.catch_warnings():
+            # nbgrader 0.9.6 lets SQLAlchemy flush half-made submissions, which SQLAlchemy remarks on
+            warnings.simplefilter("ignore", SAWarning)
+            converter.start()
+    except Exception as error:
+        cause = "\n".join(said) or str(error)
+        raise ShardworkError(
+            f"{record.assignment}/{record.student}: nbgrader could not write the gradebook. The "
+            f"record is safe. It said: {plain(cause, 2_000, 40)}"
+        ) from error
+
+
+class _Said(logging.Handler):
+    """Keeps what nbgrader says of a failure, for the message."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage().strip().splitlines()[-1])
+
+
+def _quiet_log() -> tuple[Any, list[str]]:
+    log = logging.Logger("shardwork.gradebook", logging.WARNING)
+    said = _Said()
+    log.addHandler(said)
+    return log, said.lines
+
+
+def _noted(path: Path) -> tuple[str, str] | None:
+    """Return the digests of the record and the notebook that `path` was written from."""
+    try:
+        noted = json.loads(path.read_bytes())["metadata"]["shardwork"]
+        return noted["record_digest"], noted["notebook_digest"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _agrees(
+    record: Record, entry: Mapping[str, float | None] | None, limits: Mapping[str, float]
+) -> bool:
+    """Say whether the gradebook has the points of `record` in every test cell."""
+    from shardwork.nbgrader_bridge import score_cell
+
+    if entry is None:
+        return False
+    for cell, most in limits.items():
+        if not cell.startswith(TEST_PREFIX):
+            continue  # written answers are graded by hand alone
+        points = score_cell(record, cell, most).points
+        found = entry.get(cell)
+        if (points is None) != (found is None):
+            return False
+        if points is not None and found is not None and abs(points - found) > TOLERANCE:
+            return False
+    return True
+
+
+def _time_stamp(path: Path) -> str:
+    """Return the time of submission in `path` if it is a plain file with one; else nothing.
+
+    The file may come from a student: it is read without following links or waiting on a pipe.
+    """
+    from nbgrader.utils import parse_utc
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        data = os.read(descriptor, STAMP_LIMIT_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    try:
+        text = data.decode("ascii").strip()
+        if text and len(data) <= STAMP_LIMIT_BYTES:
+            parse_utc(text)
+            return text
+    except (ValueError, OverflowError, TypeError):
+        pass
+    return ""

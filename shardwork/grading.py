@@ -1,0 +1,24 @@
+"""What a grader module imports: `docs/author.md` shows how to write one.
+
+The fixtures `student`, `rng`, `seed`, `spark`, `dask` and `torch` come by name, from pytest.
+"""
+
+from shardwork.judge.blame import OracleBank, blame
+from shardwork.judge.faults import GraderFault, StudentFault
+from shardwork.judge.instruments import AllReduce, Instrument, Refusal
+from shardwork.judge.student import GLOO_ALLREDUCE, Delayed, Module, Rdd, typed
+
+__all__ = [
+    "GLOO_ALLREDUCE",
+    "AllReduce",
+    "Delayed",
+    "GraderFault",
+    "Instrument",
+    "Module",
+    "OracleBank",
+    "Rdd",
+    "Refusal",
+    "StudentFault",
+    "blame",
+    "typed",
+]

@@ -1,0 +1,25 @@
+"""`python -m shardwork.judge`: read a Job from standard input, write Events to standard output."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+from shardwork.judge.process import run_job
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Do one job. The real standard output is kept for events; prints go to standard error."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the batch's to handle
+    events = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    run_job(sys.stdin.buffer.read(), events)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Run a judge process for one job, and hear what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from shardwork.judge.job import Event, Finished, Job, Judged, Problem
+
+GRACE_S = 120.0
+"""Seconds that a judge may take beyond what its submission may: its own imports and clean-up."""
+
+
+class JudgeProcesses:
+    """The judge processes that are running, so that an interrupted batch can end them."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End every running judge, and with it its sandbox. No new one will be started."""
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for process in running:
+            process.kill()
+
+    @contextlib.contextmanager
+    def start(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a judge process; it is ended when the block is left."""
+        with tempfile.TemporaryFile() as log, self._lock:
+            if self._stopped:
+                raise InterruptedError
+            process = subprocess.Popen(
+                [sys.executable, "-m", "shardwork.judge"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                env=_environment(),
+            )  # fmt: skip
+            self._running.add(process)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            with self._lock:
+                self._running.discard(process)
+
+
+def run_judge(job: Job, processes: JudgeProcesses, limit_s: float,
+              heard: Callable[[Judged], None]) -> Finished | Problem:
+    """Run one job in a judge process of its own, and return how it ended.
+
+    `heard` is called with each exercise as it is judged. A judge that dies or is still running
+    after `limit_s` seconds is a Problem: an error of ours.
+    """
+    decoder = msgspec.json.Decoder(Event)
+    with processes.start() as process:
+        alarm = threading.Timer(limit_s, process.kill)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(msgspec.json.encode(job))
+                process.stdin.close()
+            for line in process.stdout:
+                event = decoder.decode(line)
+                if isinstance(event, Judged):
+                    heard(event)
+                else:
+                    return event
+        finally:
+            alarm.cancel()
+        status = process.wait()
+    return Problem(
+        f"the judge process ended with status {status} before it was done"
+        + (f" (its limit was {limit_s:.0f} s)" if status < 0 else "")
+    )
+
+
+def _environment() -> dict[str, str]:
+    """What a judge needs of the caller's environment: nothing that is a secret."""
+    keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "JAVA_HOME", "VIRTUAL_ENV", "PYTHONPATH")
+    kept = {name: os.environ[name] for name in keep if name in os.environ}
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

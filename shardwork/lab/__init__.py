@@ -1,0 +1,26 @@
+"""The student side: how a notebook gets its Spark session, Dask client and ranks.
+
+The same calls work on a laptop and in the sandbox that grades; environment variables choose the
+cluster (`SHARDWORK_SPARK_MASTER`, `SHARDWORK_DASK_SCHEDULER`, `SHARDWORK_DASK_WORKERS`).
+Nothing here knows the judge. The frameworks are imported by the first call that needs them.
+"""
+
+from __future__ import annotations
+
+from shardwork.lab.dask_cluster import dask_client, stop_dask
+from shardwork.lab.rank_frames import RankState
+from shardwork.lab.ranks import RankError, RankStatus, run_ranks, stop_ranks
+from shardwork.lab.spark_session import spark, stop_spark
+
+__all__ = ["RankError", "RankState", "RankStatus", "dask_client", "run_ranks", "spark", "stop"]
+
+
+def stop() -> None:
+    """Stop what `spark`, `dask_client` and `run_ranks` started; calling it twice is allowed."""
+    try:
+        stop_ranks()
+    finally:
+        try:
+            stop_dask()
+        finally:
+            stop_spark()

@@ -1,0 +1,316 @@
+"""Serve the judge: call the student's functions, ask the probes, carry instrument calls back.
+
+Runs in the notebook's own process, in its main thread, after the last cell: a function is called
+where the student wrote it, with the notebook's globals. One reader thread sorts what the judge
+sends, so that instruments may be called from any thread (Dask's workers, ranks).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import os
+import queue
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from types import FunctionType
+from typing import Any
+
+from shardwork.wire import (
+    Answer,
+    Ask,
+    Call,
+    CallRanks,
+    Connection,
+    Deadline,
+    FromJudge,
+    FromSandbox,
+    Invoke,
+    Opaque,
+    PeerGone,
+    Raised,
+    RankEnded,
+    Ready,
+    Ref,
+    Returned,
+    Tensor,
+    WireError,
+    from_wire,
+    to_wire,
+)
+from shardwork.wire.messages import PROTOCOL
+
+FD_VARIABLE = "SHARDWORK_JUDGE_FD"
+_FOREVER = Deadline(None)
+
+# Framework types whose objects stay here, by the name of a class in their method resolution order:
+# looking a type up must not import its framework.
+KINDS = {
+    "pyspark.core.rdd.RDD": "spark.rdd",
+    "pyspark.sql.dataframe.DataFrame": "spark.frame",
+    "dask.delayed.Delayed": "dask.delayed",
+    "dask.array.core.Array": "dask.array",
+    "dask.bag.core.Bag": "dask.bag",
+    "dask.dataframe.dask_expr._collection.FrameBase": "dask.frame",
+    "torch.nn.modules.module.Module": "torch.module",
+}
+
+Question = Callable[..., object]
+_QUESTIONS: dict[str, Question] = {}
+
+
+def question(name: str) -> Callable[[Question], Question]:
+    """Register the function that answers the judge's question `name` (`"spark.collect"`)."""
+
+    def register(function: Question) -> Question:
+        _QUESTIONS[name] = function
+        return function
+
+    return register
+
+
+def find_question(name: str) -> Question:
+    """Return the function for `name`, importing the probe module that its first word names."""
+    if name not in _QUESTIONS:
+        framework = name.partition(".")[0]
+        if framework not in ("spark", "dask", "torch"):
+            raise LookupError(f"no probe module for {name!r}")
+        importlib.import_module(f"shardwork.probes.{framework}")
+    return _QUESTIONS[name]
+
+
+def serve(namespace: dict[str, Any]) -> None:
+    """Serve until the judge hangs up. `namespace` holds the notebook's globals."""
+    sock = socket.socket(fileno=int(os.environ[FD_VARIABLE]))
+    sock.set_inheritable(False)
+    Server(sock, namespace).run()
+
+
+class Missing(Exception):
+    """The notebook defines nothing callable of the name that was asked for."""
+
+
+class Server:
+    """One connection to the judge, and the objects that stay on this side."""
+
+    def __init__(self, sock: socket.socket, namespace: dict[str, Any]) -> None:
+        self._connection: Connection[FromSandbox, FromJudge] = Connection(sock, FromJudge)
+        self._namespace = namespace
+        self._objects: dict[int, object] = {}
+        self._object_numbers = itertools.count(1)
+        self._questions: queue.SimpleQueue[Call | CallRanks | Ask | None] = queue.SimpleQueue()
+        self._waiting: dict[int, Future[Answer]] = {}
+        self._invocations = itertools.count(1)
+        self._rank = threading.local()
+
+    def run(self) -> None:
+        """Answer questions, one at a time, until the judge hangs up."""
+        threading.Thread(target=self._read, name="shardwork-reader", daemon=True).start()
+        self._send(Ready(PROTOCOL))
+        while (asked := self._questions.get()) is not None:
+            with contextlib.suppress(PeerGone):
+                self._reply(asked)
+
+    def _read(self) -> None:
+        with contextlib.suppress(PeerGone, WireError):
+            while True:
+                message = self._connection.receive(_FOREVER)
+                if isinstance(message, Answer):
+                    waiting = self._waiting.pop(message.number, None)
+                    if waiting is not None:
+                        waiting.set_result(message)
+                else:
+                    self._questions.put(message)
+        for waiting in self._waiting.values():
+            waiting.cancel()
+        self._questions.put(None)
+
+    def _send(self, message: FromSandbox) -> None:
+        self._connection.send(message, _FOREVER)
+
+    def _reply(self, asked: Call | CallRanks | Ask) -> None:
+        place = "probe" if isinstance(asked, Ask) else "answer"
+        try:
+            if isinstance(asked, Call):
+                value = self._call(asked)
+            elif isinstance(asked, CallRanks):
+                value = self._call_ranks(asked)
+            else:
+                args = [self._decode(arg) for arg in asked.args]
+                ours = self._define if asked.question == "notebook.define" else None
+                value = (ours or find_question(asked.question))(*args)
+            self._send(Returned(asked.number, self._encode(value)))
+        except Missing as error:
+            self._send(Raised(asked.number, "missing", ["NameError"], str(error)))
+        except WireError as error:
+            self._send(Raised(asked.number, place, ["ValueError"], f"the result cannot be sent: {error}"))
+        except BaseException as error:  # SystemExit and KeyboardInterrupt of student code, too
+            self._send(self._describe(asked.number, error, place))
+
+    def _define(self, source: str) -> None:
+        """Run another solution cell in the notebook's namespace (`shardwork verify`)."""
+        exec(compile(source, "<ipython-input-solution>", "exec"), self._namespace)
+
+    def _target(self, name: str) -> Callable[..., object]:
+        target = self._namespace.get(name)
+        if not callable(target):
+            raise Missing(name)
+        return target
+
+    def _call(self, asked: Call) -> object:
+        target = self._target(asked.target)
+        args = [self._decode(arg) for arg in asked.args]
+        kwargs = {name: self._decode(value) for name, value in asked.kwargs.items()}
+        return target(*args, **kwargs)
+
+    def _call_ranks(self, asked: CallRanks) -> object:
+        target = self._target(asked.target)
+        per_rank = [[self._decode(arg) for arg in args] for args in asked.args]
+        if asked.on == "gloo":
+            from shardwork import lab
+
+            return lab.run_ranks(_call_with, len(per_rank), target, per_rank)
+        return self._on_threads(target, per_rank)
+
+    def _on_threads(self, target: Callable[..., object], per_rank: list[list[object]]) -> object:
+        results: list[object] = [None] * len(per_rank)
+        failures: list[tuple[int, BaseException]] = []
+
+        def run(rank: int) -> None:
+            self._rank.number = rank
+            try:
+                results[rank] = target(rank, len(per_rank), *per_rank[rank])
+            except BaseException as error:
+                failures.append((rank, error))
+            finally:
+                with contextlib.suppress(PeerGone):
+                    self._send(RankEnded(rank))
+
+        threads = [threading.Thread(target=run, args=(r,), daemon=True) for r in range(len(per_rank))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            rank, error = failures[0]  # the earliest: the others may only have lost their partner
+            error.add_note(f"rank {rank}")
+            raise error
+        return results
+
+    # values -----------------------------------------------------------------------------------
+
+    def _encode(self, value: object) -> Any:
+        return to_wire(value, other=self._stay)
+
+    def _stay(self, value: object) -> object:
+        """Plain data of a subclass becomes plain; a framework's object stays here as a reference."""
+        for base in (tuple, list, dict, str, bytes, float, bool, int, complex):
+            if isinstance(value, base):
+                return base(value)
+        names = [f"{c.__module__}.{c.__qualname__}" for c in type(value).__mro__]
+        if "torch.Tensor" in names:
+            return Tensor(value.detach().cpu().numpy().copy())  # type: ignore[attr-defined]
+        kind = next((KINDS[name] for name in names if name in KINDS), None)
+        if kind is None and isinstance(value, FunctionType):
+            kind = "function"
+        if kind is None:
+            return Opaque(names[0])
+        number = next(self._object_numbers)
+        self._objects[number] = value
+        return Ref(kind, number)
+
+    def _decode(self, tree: object) -> Any:
+        return from_wire(tree, ref=self._resolve, tensor=_to_torch)
+
+    def _resolve(self, ref: Ref) -> object:
+        if ref.kind == "lab.allreduce":
+            return _gloo_allreduce
+        if ref.kind.startswith("instrument."):
+            return self._instrument(ref)
+        return self._objects[ref.id]
+
+    # instruments --------------------------------------------------------------------------------
+
+    def _instrument(self, ref: Ref) -> Callable[..., object]:
+        def instrument(*args: object) -> object:
+            return self._invoke(ref.id, args)
+
+        if ref.kind == "instrument.allreduce":
+            return _in_place(instrument)
+        return instrument
+
+    def _invoke(self, instrument: int, args: tuple[object, ...]) -> object:
+        number = next(self._invocations)
+        waiting: Future[Answer] = Future()
+        self._waiting[number] = waiting
+        rank = getattr(self._rank, "number", None)
+        self._send(Invoke(number, instrument, [self._encode(arg) for arg in args], rank))
+        answer = waiting.result()
+        if answer.refusal is not None:
+            raise RuntimeError(answer.refusal)
+        return self._decode(answer.value)
+
+    def _describe(self, number: int, error: BaseException, place: str) -> Raised:
+        cell_frames = [f for f in _frames(error) if _is_cell(f.filename)]
+        line = cell_frames[-1].lineno if cell_frames else None
+        rank = next((int(n[5:]) for n in getattr(error, "__notes__", ()) if n.startswith("rank ")), None)
+        starter = isinstance(error, NotImplementedError) and bool(cell_frames)
+        return Raised(
+            number,
+            "unanswered" if starter else place,  # type: ignore[arg-type]
+            [c.__name__[:100] for c in type(error).__mro__[:12]],
+            _text(error)[:2000],
+            line,
+            rank,
+        )
+
+
+def _call_with(rank: int, world: int, target: Callable[..., object], per_rank: list[list[object]]) -> object:
+    """Run in a gloo rank: take this rank's arguments and call the student's function."""
+    return target(rank, world, *per_rank[rank])
+
+
+def _gloo_allreduce(tensor: Any) -> None:
+    """Sum `tensor` over all gloo ranks, in place."""
+    import torch.distributed as dist
+
+    dist.all_reduce(tensor)
+
+
+def _in_place(call: Callable[..., object]) -> Callable[..., object]:
+    """Give an instrument that maps an array to an array the shape of an in-place collective."""
+
+    def allreduce(tensor: Any) -> None:
+        import torch
+
+        if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float64:
+            raise TypeError("allreduce takes one float64 tensor")
+        total: Any = call(tensor)
+        tensor.data.copy_(total.reshape(tensor.shape))
+
+    return allreduce
+
+
+def _to_torch(tensor: Tensor) -> object:
+    import torch
+
+    return torch.from_numpy(tensor.array)
+
+
+def _frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
+    return iter(traceback.extract_tb(error.__traceback__))
+
+
+def _is_cell(filename: str) -> bool:
+    return "ipykernel_" in filename or filename.startswith("<ipython-input")
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(an exception that cannot be printed)"

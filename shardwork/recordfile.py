@@ -1,0 +1,213 @@
+"""Records on disk: `records/<assignment>/<student>.json`, and beside it the notebook that was judged.
+
+A file is written whole or not at all, so an interrupted batch leaves every record either as it was
+or as it is now. This module neither makes a record nor decides whether one is still current.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from shardwork.course import Course
+from shardwork.errors import MachineError, ShardworkError
+from shardwork.plaintext import plain_line
+from shardwork.record import SCHEMA, Record
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+STUDENT_LIMIT_BYTES = 200
+"""Longest student name, as UTF-8; leaves room for a suffix in a file name of 255 bytes."""
+
+
+class _Head(msgspec.Struct):
+    schema: str = ""
+
+
+def check_student(student: str) -> str:
+    """Return `student` if it can be a folder's name; ShardworkError says why if it cannot.
+
+    A name is one path component: no separator, no control or invisible character, no leading dot,
+    no blank at either end, no pattern character (nbgrader looks for folders by pattern), at most 200
+    bytes.
+    """
+    problem = ""
+    if not student:
+        problem = "is empty"
+    elif "/" in student or "\\" in student:
+        problem = "holds a path separator"
+    elif any(c in "*?[" for c in student):
+        problem = "holds one of * ? [, which nbgrader reads as a pattern"
+    elif student.startswith("."):
+        problem = "begins with a dot"
+    elif student != student.strip():
+        problem = "begins or ends with a blank"
+    elif any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in student):
+        problem = "holds an invisible character"
+    elif len(student.encode()) > STUDENT_LIMIT_BYTES:
+        problem = f"is longer than {STUDENT_LIMIT_BYTES} bytes"
+    if problem:
+        raise ShardworkError(
+            f"Student name {plain_line(student, 80)!r} {problem}, so no folder can have it. "
+            "Rename the student's folder in submitted/."
+        )
+    return student
+
+
+def record_path(course: Course, assignment: str, student: str) -> Path:
+    """Return where the record of `student` lies; ShardworkError if the name is no folder name."""
+    return course.records / assignment / f"{check_student(student)}.json"
+
+
+def notebook_path(course: Course, assignment: str, student: str) -> Path:
+    """Return where the notebook lies that was judged for this record: rebuilt, never the raw file."""
+    return course.records / assignment / f"{check_student(student)}.ipynb"
+
+
+def write_record(course: Course, record: Record) -> Path:
+    """Write `record` atomically and return its path; the record before it stays until then.
+
+    Raises MachineError if the disk is full or not writable.
+    """
+    path = record_path(course, record.assignment, record.student)
+    _write_atomically(path, _encode(record))
+    return path
+
+
+def write_notebook(course: Course, assignment: str, student: str, notebook: NotebookNode) -> Path:
+    """Write the notebook that was judged beside the record, atomically, and return its path.
+
+    An unchanged one is left alone.
+    """
+    path = notebook_path(course, assignment, student)
+    data = (json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode(
+        errors="replace"
+    )
+    if not path.is_file() or path.read_bytes() != data:
+        _write_atomically(path, data)
+    return path
+
+
+def read_notebook(course: Course, assignment: str, student: str) -> NotebookNode | None:
+    """Return the notebook that was judged for this student's record, or None if none is kept."""
+    import nbformat
+
+    path = notebook_path(course, assignment, student)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        return nbformat.reads(text, as_version=4)
+    except Exception as error:  # nbformat raises a dozen kinds; all mean the same here
+        raise ShardworkError(
+            f"{path} is no notebook: {plain_line(str(error))}. Delete it and grade the student again."
+        ) from error
+
+
+def read_record(path: Path) -> Record:
+    """Return the record in `path`.
+
+    Raises ShardworkError, naming the file and the place in it, if it is broken, is of a schema
+    that this version does not know, or belongs to another student or assignment.
+    """
+    data = path.read_bytes()
+    again = (
+        f"Delete it and run `shardwork grade {path.parent.name} --student {path.stem}` to make it anew."
+    )
+    try:
+        schema = msgspec.json.decode(data, type=_Head).schema
+        if schema != SCHEMA:
+            raise ShardworkError(
+                f"{path}: schema {plain_line(schema, 80)!r} is not {SCHEMA!r}; another version of "
+                f"Shardwork wrote it. Use that version, or: {again[0].lower()}{again[1:]}"
+            )
+        record = msgspec.json.decode(data, type=Record)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ShardworkError(f"{path} is no record: {error}. {again}") from error
+    if (record.assignment, record.student) != (path.parent.name, path.stem):
+        raise ShardworkError(
+            f"{path} holds the record of {record.assignment}/{record.student}. Move it to where it "
+            "belongs, or delete it."
+        )
+    return record
+
+
+def read_records(course: Course, assignment: str) -> list[Record]:
+    """Return all records of `assignment`, by student; an empty list if there are none."""
+    folder = course.records / assignment
+    paths = sorted(p for p in folder.glob("*.json") if not p.name.startswith("."))
+    return sorted((read_record(path) for path in paths), key=lambda record: record.student)
+
+
+def record_digest(record: Record) -> str:
+    """Return the SHA-256 of the record as it is written: two equal records have equal digests."""
+    return hashlib.sha256(_encode(record)).hexdigest()
+
+
+def _encode(record: Record) -> bytes:
+    try:
+        data = msgspec.json.encode(record, order="deterministic")
+    except UnicodeEncodeError:  # half a surrogate pair, out of a student's text
+        data = msgspec.json.encode(_encodable(msgspec.to_builtins(record)), order="deterministic")
+    return msgspec.json.format(data, indent=1) + b"\n"
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", errors="replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return value
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        temporary = Path(name)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise MachineError(
+                f"The disk is full: {path} was not written, and what stood there before is intact. "
+                "Free some space and run the same command again; it goes on where it stopped."
+            ) from error
+        raise MachineError(
+            f"{path} could not be written: {error.strerror or error}. What stood there before is "
+            "intact. Make the folder writable and run the same command again."
+        ) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable. Some file systems refuse; the file's content is safe then too."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,388 @@
+"""The class report of one assignment: what a TA has to do, and what the class found hard.
+
+A pure function of records, under a shell that writes one page with its pictures inside. Every
+picture has its numbers in a table beside it. Statistics count graded submissions only; where there
+are too few of them for a figure to mean anything, it is left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from shardwork import picture
+from shardwork.course import Assignment, Course
+from shardwork.errors import NothingMatched
+from shardwork.feedback import N_, Language, load_language, page, show_points, write_page
+from shardwork.misconceptions import Misconceptions, load_misconceptions
+from shardwork.plaintext import plain, plain_line
+from shardwork.record import Record, Verdict
+
+ENOUGH_FOR_DISCRIMINATION = 20
+"""Below this many graded submissions an item-rest correlation says more of chance than of the item."""
+
+MANY_SUBMISSIONS = 40
+"""From here on, times are shown as a histogram instead of a bar for each submission."""
+
+SCORE_BINS = 10
+
+
+class ToDo(NamedTuple):
+    """One thing that waits for a TA: `why` and `next_step` are plain text, `detail` may be long."""
+
+    student: str
+    subject: str
+    why: str
+    detail: str
+    next_step: str
+
+
+class ExerciseFigures(NamedTuple):
+    """Figures of one exercise over the graded submissions.
+
+    `facility` is mean / max. `discrimination` is the item-rest correlation: Pearson's correlation
+    of the exercise's points with the points of all other exercises; None if there are fewer than 20
+    submissions, one exercise only, or no variation.
+    """
+
+    name: str
+    max_points: float
+    mean: float
+    facility: float
+    full: int
+    part: int
+    zero: int
+    provisional: int
+    discrimination: float | None
+
+
+class CodeCount(NamedTuple):
+    """How many submissions showed one misconception."""
+
+    exercise: str
+    code: str
+    submissions: int
+    share: float
+    cause: str
+
+
+class Bin(NamedTuple):
+    """Submissions with `low` <= points < `high`; the last bin includes `high`."""
+
+    low: float
+    high: float
+    submissions: int
+
+
+class Row(NamedTuple):
+    """One submission in the list of all."""
+
+    student: str
+    status: str
+    points: float
+    max_points: float
+    codes: tuple[str, ...]
+    seconds: float
+    needs_attention: bool
+
+
+class Summary(NamedTuple):
+    """The points of a class: `median` and the rest are 0 if nothing was graded."""
+
+    submissions: int
+    graded: int
+    refused: int
+    not_final: int
+    mean: float
+    median: float
+    max_points: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the page shows."""
+
+    summary: Summary
+    to_do: tuple[ToDo, ...]
+    bins: tuple[Bin, ...]
+    exercises: tuple[ExerciseFigures, ...]
+    codes: tuple[CodeCount, ...]
+    rows: tuple[Row, ...]
+
+
+STATUSES = {
+    "graded": N_("graded"),
+    "refused": N_("refused"),
+    "incomplete": N_("not final"),
+}
+
+
+def write_report(
+    course: Course, assignment: str, records: Sequence[Record], language: str | None = None
+) -> Path:
+    """Write `report/<assignment>/index.html` and return its path.
+
+    `language` defaults to the course's first. Raises NothingMatched if there are no records.
+    """
+    if not records:
+        raise NothingMatched(
+            f"{course.records / assignment} has no record. Run `shardwork grade {assignment}` first."
+        )
+    spoken = load_language(course, language or course.config.languages[0], assignment)
+    misconceptions = load_misconceptions(course, assignment)
+    report = summarise(course.assignment(assignment), records, misconceptions, spoken)
+    path = course.report / assignment / "index.html"
+    write_page(path, report_page(report, course.assignment(assignment), course.config.title, spoken))
+    return path
+
+
+def summarise(
+    assignment: Assignment,
+    records: Sequence[Record],
+    misconceptions: Misconceptions,
+    language: Language | None = None,
+) -> Report:
+    """Return the figures of a class; records of other assignments must not be among them."""
+    language = language or Language("en")
+    records = sorted(records, key=lambda record: record.student)
+    graded = [record for record in records if record.status == "graded"]
+    points = [record.points for record in graded]
+    return Report(
+        summary=Summary(
+            submissions=len(records),
+            graded=len(graded),
+            refused=sum(record.status == "refused" for record in records),
+            not_final=sum(_is_not_final(record) for record in records),
+            mean=statistics.fmean(points) if points else 0.0,
+            median=statistics.median(points) if points else 0.0,
+            max_points=assignment.max_points,
+        ),
+        to_do=tuple(to_do for record in records for to_do in to_dos(record, language)),
+        bins=histogram(points, assignment.max_points),
+        exercises=exercise_figures(assignment, graded),
+        codes=count_codes(records, misconceptions, language),
+        rows=tuple(_row(record) for record in records),
+    )
+
+
+def to_dos(record: Record, language: Language) -> list[ToDo]:
+    """Return what waits for a TA in one record: what was refused, is ours, or was flagged."""
+    say = language.say
+    found: list[ToDo] = []
+    student = plain_line(record.student, 200)
+    again = str(
+        say(
+            "Run `shardwork grade {assignment} --student {student}` again. If it stays, enter the "
+            "points in formgrader.",
+            assignment=record.assignment,
+            student=student,
+        )
+    ).replace("&#39;", "'")
+    if record.status == "refused":
+        found.append(
+            ToDo(
+                student,
+                str(say("submission")),
+                plain(language.tell(record.reason), 600, 10) or str(say("It was refused.")),
+                "",
+                str(
+                    say(
+                        "Look into submitted/{student}/{assignment}/ and ask the student to hand in "
+                        "again, if it is no mistake of ours.",
+                        assignment=record.assignment,
+                        student=student,
+                    )
+                ),
+            )
+        )
+    elif record.status == "incomplete":
+        why = plain(record.reason, 600, 10) or str(say("It was not judged to the end."))
+        found.append(ToDo(student, str(say("submission")), why, "", again))
+    for exercise in record.exercises:
+        for check in exercise.checks:
+            if check.verdict is Verdict.ERROR:
+                found.append(
+                    ToDo(
+                        student,
+                        f"{exercise.name} · {check.name}",
+                        plain(check.message, 600, 10) or str(say("An error of ours or the machine's.")),
+                        plain(check.detail, 4_000, 60),
+                        again,
+                    )
+                )
+        if exercise.provisional and not any(c.verdict is Verdict.ERROR for c in exercise.checks):
+            why = str(say("Its points are provisional."))
+            found.append(ToDo(student, exercise.name, why, "", again))
+    for notice in record.notices:
+        if notice.flagged:
+            found.append(
+                ToDo(
+                    student,
+                    plain_line(notice.subject, 120),
+                    plain(notice.text, 600, 10),
+                    "",
+                    str(say("Look at the notebook that was handed in, and decide.")),
+                )
+            )
+    return found
+
+
+def histogram(points: Sequence[float], max_points: float, bins: int = SCORE_BINS) -> tuple[Bin, ...]:
+    """Return how many of `points` fall into each of `bins` equal parts of 0..`max_points`.
+
+    The last part includes its upper end. Points outside the range count in the first or last part.
+    """
+    width = max_points / bins
+    counts = [0] * bins
+    for value in points:
+        # The tolerance keeps 0.6 of 2 points in the bin that begins at 0.6 (0.6 / 0.2 is 2.999...).
+        counts[min(max(math.floor(value / width + 1e-9), 0), bins - 1)] += 1
+    return tuple(Bin(i * width, (i + 1) * width, count) for i, count in enumerate(counts))
+
+
+def exercise_figures(
+    assignment: Assignment, graded: Sequence[Record]
+) -> tuple[ExerciseFigures, ...]:
+    """Return the figures of each exercise, in the order of the configuration."""
+    figures = []
+    for exercise in assignment.exercises:
+        earned: list[float] = []
+        rest: list[float] = []
+        provisional = 0
+        for record in graded:
+            result = next((r for r in record.exercises if r.name == exercise.name), None)
+            if result is None:
+                continue
+            earned.append(result.points)
+            rest.append(sum(r.points for r in record.exercises if r.name != exercise.name))
+            provisional += result.provisional
+        mean = statistics.fmean(earned) if earned else 0.0
+        figures.append(
+            ExerciseFigures(
+                name=exercise.name,
+                max_points=exercise.points,
+                mean=mean,
+                facility=mean / exercise.points,
+                full=sum(value >= exercise.points for value in earned),
+                part=sum(0 < value < exercise.points for value in earned),
+                zero=sum(value <= 0 for value in earned),
+                provisional=provisional,
+                discrimination=_correlation(earned, rest)
+                if len(assignment.exercises) > 1
+                else None,
+            )
+        )
+    return tuple(figures)
+
+
+def count_codes(
+    records: Sequence[Record], misconceptions: Misconceptions, language: Language | None = None
+) -> tuple[CodeCount, ...]:
+    """Return the misconceptions found, the most frequent first; each counts once a submission."""
+    language = language or Language("en")
+    counts: dict[tuple[str, str], int] = {}
+    for record in records:
+        for exercise in record.exercises:
+            for code in exercise.codes:
+                counts[exercise.name, code] = counts.get((exercise.name, code), 0) + 1
+    judged = sum(bool(record.exercises) for record in records)
+    found = []
+    for (name, code), count in counts.items():
+        known = misconceptions.get(name, {}).get(code)
+        cause = language.tell(known.cause) if known else ""
+        found.append(CodeCount(name, code, count, count / judged, plain_line(cause, 1_000)))
+    return tuple(sorted(found, key=lambda c: (-c.submissions, c.exercise, c.code)))
+
+
+def report_page(
+    report: Report, assignment: Assignment, course_title: str, language: Language
+) -> str:
+    """Return the report as HTML, its pictures inside."""
+    say = language.say
+    enough = report.summary.graded >= ENOUGH_FOR_DISCRIMINATION
+    pictures: dict[str, str] = {}
+    if report.summary.graded:
+        pictures["scores"] = picture.histogram(
+            [(b.low, b.high, b.submissions) for b in report.bins],
+            x_label=str(say("Points")),
+            y_label=str(say("Submissions")),
+        )
+        pictures["exercises"] = picture.stacked_shares(
+            [(e.name, (e.full, e.part, e.zero)) for e in report.exercises],
+            parts=(str(say("full points")), str(say("in part")), str(say("no points"))),
+            means=[e.facility for e in report.exercises],
+            mean_label=str(say("mean")),
+            x_label=str(say("Share of graded submissions")),
+        )
+    if report.codes:
+        pictures["codes"] = picture.counts(
+            [(c.code, c.submissions) for c in report.codes], x_label=str(say("Submissions"))
+        )
+    pictures["times"] = _times_picture(report, language)
+    return page(
+        "report.html.j2",
+        language,
+        report=report,
+        title=language.tell(assignment.title),
+        course_title=language.tell(course_title),
+        pictures={
+            name: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+            for name, svg in pictures.items()
+        },
+        statuses=STATUSES,
+        enough=enough,
+        enough_number=ENOUGH_FOR_DISCRIMINATION,
+        percent=_percent,
+        show=show_points,
+    )
+
+
+def _times_picture(report: Report, language: Language) -> str:
+    say = language.say
+    if len(report.rows) <= MANY_SUBMISSIONS:
+        slowest_first = sorted(report.rows, key=lambda row: (-row.seconds, row.student))
+        return picture.counts(
+            [(plain_line(row.student, 40), row.seconds) for row in slowest_first],
+            x_label=str(say("Seconds")),
+        )
+    longest = max(row.seconds for row in report.rows) or 1.0
+    bins = histogram([row.seconds for row in report.rows], longest, 12)
+    return picture.histogram(
+        [(b.low, b.high, b.submissions) for b in bins],
+        x_label=str(say("Seconds")),
+        y_label=str(say("Submissions")),
+    )
+
+
+def _is_not_final(record: Record) -> bool:
+    return record.status == "incomplete" or any(e.provisional for e in record.exercises)
+
+
+def _row(record: Record) -> Row:
+    return Row(
+        plain_line(record.student, 200),
+        record.status,
+        record.points,
+        record.max_points,
+        record.codes,
+        record.timing.total_s,
+        record.needs_attention,
+    )
+
+
+def _correlation(item: Sequence[float], rest: Sequence[float]) -> float | None:
+    if len(item) < ENOUGH_FOR_DISCRIMINATION:
+        return None
+    try:
+        return statistics.correlation(item, rest)
+    except statistics.StatisticsError:  # one of the two does not vary
+        return None
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"

@@ -1,0 +1,403 @@
+"""One submission in one sandbox: its notebook run cell by cell, then its functions within reach.
+
+The notebook runs through nbclient on a kernel in the sandbox. Afterwards the same kernel serves the
+judge's questions over a socket that the sandbox inherited. A session that hangs or dies is
+started again without the cell that caused it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import nbformat
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+from shardwork.course import Assignment, Isolation
+from shardwork.plaintext import plain
+from shardwork.record import CellOutcome
+from shardwork.sandbox import bubblewrap, provisioner, watchdog
+from shardwork.wire import (
+    Ask,
+    Connection,
+    Deadline,
+    FromJudge,
+    FromSandbox,
+    PeerGone,
+    Ready,
+    Returned,
+    TimeIsUp,
+    WireError,
+)
+
+JUDGE_FD_VARIABLE = "SHARDWORK_JUDGE_FD"
+MAX_PROCESSES = 400
+MAX_OUTPUT_BYTES = 64 << 10
+START_S = 90.0
+_SERVE = "from shardwork.probes.server import serve as _serve; _serve(get_ipython().user_ns)"
+
+
+class SandboxFailed(Exception):
+    """The sandbox could not be started: the platform's fault, never the student's."""
+
+
+class Sandbox:
+    """The process tree of one session, and what is bound to it on this side.
+
+    Used by `SandboxProvisioner` through the kernel manager. Closing twice is allowed.
+    """
+
+    def __init__(self, assignment: Assignment, isolation: Isolation, files: Path | None,
+                 java: dict[str, str], java_folders: tuple[Path, ...]) -> None:
+        self._limits = assignment.limits
+        self._isolation = isolation
+        self._scratch = Path(tempfile.mkdtemp(prefix="sw-"))
+        self.folder = self._scratch / "k"  # short: a socket's path may hold 107 characters
+        self.folder.mkdir(mode=0o700)
+        self.log: IO[bytes] = (self._scratch / "log").open("wb")
+        self.judge_end, sandbox_end = socket.socketpair()
+        self._sandbox_end = sandbox_end
+        self.inherited = (sandbox_end.fileno(),)
+        self.outer_environment = {"PATH": os.environ.get("PATH", os.defpath)}
+        self._files = files
+        self._java_folders = java_folders
+        self._environment = _environment(assignment, isolation) | java
+        self._environment[JUDGE_FD_VARIABLE] = str(sandbox_end.fileno())
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: watchdog.Watchdog | None = None
+
+    @property
+    def why_killed(self) -> str | None:
+        """What bound the tree exceeded, if the watchdog ended it."""
+        return self._watchdog.verdict if self._watchdog else None
+
+    @property
+    def peak_bytes(self) -> int:
+        return self._watchdog.peak_bytes if self._watchdog else 0
+
+    def command_for(self, kernel: list[str]) -> list[str]:
+        """Return the command that starts `kernel` inside."""
+        if self._isolation is Isolation.NONE:
+            work = self._scratch / "work"
+            work.mkdir(exist_ok=True)
+            if self._files is not None:
+                shutil.copytree(self._files, work, dirs_exist_ok=True)
+            self.outer_environment = self._environment | {"HOME": str(work)}
+            self.folder_inside = work
+            return ["env", "-C", str(work), *kernel]
+        readable = {str(folder): folder for folder in self._java_folders}
+        if self._files is not None:
+            readable |= {f"{bubblewrap.WORK}/{path.name}": path for path in self._files.iterdir()}
+        room = bubblewrap.Room(
+            readable=readable,
+            shared=(self.folder,),
+            environment=self._environment,
+            scratch_mb=self._limits.scratch_mb,
+            max_file_mb=self._limits.scratch_mb,
+        )
+        return [*bubblewrap.command(room, self._scratch), *kernel]
+
+    def started(self, process: subprocess.Popen[bytes]) -> None:
+        """Take the outermost process of the tree under watch."""
+        self._sandbox_end.close()
+        self._process = process
+        self._watchdog = watchdog.Watchdog(
+            process.pid,
+            memory_bytes=self._limits.memory_mb << 20,
+            processes=MAX_PROCESSES,
+            kill=self.kill,
+        )
+
+    def kill(self) -> None:
+        """End the whole tree: the PID namespace ends with its first process."""
+        if self._process is None:
+            return
+        tree = watchdog.descendants(self._process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        if self._isolation is Isolation.NONE:
+            for process in tree:
+                with contextlib.suppress(Exception):
+                    process.kill()
+
+    def close(self) -> None:
+        """Kill what is left and remove this side's files."""
+        self.kill()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=10)
+        self.judge_end.close()
+        self._sandbox_end.close()
+        self.log.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+class Session:
+    """A rebuilt notebook, the sandbox it runs in, and the connection to its functions.
+
+    `skip` holds the ids of cells that are left out from now on: those that stopped a kernel.
+    `outcomes` is what happened to each code cell the first time it ran.
+    """
+
+    def __init__(self, assignment: Assignment, isolation: Isolation, notebook: NotebookNode,
+                 files: Path | None = None) -> None:
+        self._assignment = assignment
+        self._isolation = isolation
+        self.notebook = notebook
+        self._files = files
+        self._java = _java() if assignment.cluster.spark_master else ({}, ())
+        self._deadline = time.monotonic() + assignment.limits.total_s
+        self._runner = asyncio.Runner()
+        self._client: _BoundedClient | None = None
+        self._sandbox: Sandbox | None = None
+        self.connection: Connection[FromJudge, FromSandbox] | None = None
+        self.outcomes: dict[str, CellOutcome] = {}
+        self.skip: set[str] = set()
+        self.starts = 0
+        self.peak_bytes = 0
+        self.notebook_s = 0.0
+
+    # life ---------------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        return self.connection is not None
+
+    @property
+    def why_killed(self) -> str | None:
+        return self._sandbox.why_killed if self._sandbox else None
+
+    def seconds_left(self) -> float:
+        """Seconds of the submission's total time that are left, at least 0."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def open(self) -> None:
+        """Start a sandbox, run the notebook and wait until its functions can be called.
+
+        Cells that stop the kernel are left out and the rest is run again in a new sandbox; after
+        three such cells what remains is given up. Raises SandboxFailed if the platform failed.
+        """
+        for _ in range(4):
+            self.close_sandbox()
+            began = time.monotonic()
+            self._start()
+            lost = self._runner.run(self._run_cells())
+            self.notebook_s += time.monotonic() - began
+            if lost is None:
+                self._serve()
+                return
+            self.skip.add(lost)
+        self.close_sandbox()
+
+    def close_sandbox(self) -> None:
+        """End the sandbox, if there is one; the session may be opened again."""
+        self.connection = None
+        client, self._client = self._client, None
+        sandbox, self._sandbox = self._sandbox, None
+        if client is not None and client.kc is not None:
+            client.kc.stop_channels()
+        if sandbox is not None:
+            self.peak_bytes = max(self.peak_bytes, sandbox.peak_bytes)
+            sandbox.close()
+
+    def close(self) -> None:
+        """End everything; may be called twice."""
+        self.close_sandbox()
+        self._runner.close()
+
+    # running --------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self.starts += 1
+        environment, folders = self._java
+        self._sandbox = Sandbox(self._assignment, self._isolation, self._files, environment, folders)
+        manager = AsyncKernelManager(
+            transport="ipc",
+            ip=str(self._sandbox.folder / "s"),
+            connection_file=str(self._sandbox.folder / "c.json"),
+        )
+        manager._kernel_spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="sandbox",
+            language="python",
+            interrupt_mode="message",
+            metadata={"kernel_provisioner": {"provisioner_name": provisioner.NAME}},
+        )
+        manager.sandbox = self._sandbox
+        self._client = _BoundedClient(
+            self.notebook, km=manager, allow_errors=True, store_widget_state=False,
+            startup_timeout=int(START_S), record_timing=False,
+        )  # fmt: skip
+        try:
+            self._runner.run(self._start_kernel(self._client))
+        except (RuntimeError, OSError, DeadKernelError) as error:
+            log = (self._sandbox.folder.parent / "log").read_bytes()[-2000:].decode(errors="replace")
+            self.close_sandbox()
+            raise SandboxFailed(f"the sandbox did not start: {error}; it said: {log}") from error
+
+    async def _start_kernel(self, client: NotebookClient) -> None:
+        await client.async_start_new_kernel()
+        await client.async_start_new_kernel_client()
+
+    async def _run_cells(self) -> str | None:
+        """Run the code cells in order; return the id of a cell that stopped the kernel, or None."""
+        again = self.starts > 1
+        for index, cell in enumerate(self.notebook.cells):
+            if cell.cell_type != "code" or cell.id in self.skip or not cell.source.strip():
+                continue
+            if again and not _defines(cell):
+                continue
+            outcome = await self._run_cell(cell, index)
+            self.outcomes.setdefault(cell.id, outcome)
+            if outcome.status in ("never_returned", "died"):
+                self.outcomes[cell.id] = outcome
+                if outcome.status == "died" or not await self._interrupted():
+                    return str(cell.id)
+        return None
+
+    async def _run_cell(self, cell: NotebookNode, index: int) -> CellOutcome:
+        client = self._client
+        assert client is not None
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+
+        def outcome(status: Any, error: str = "") -> CellOutcome:
+            text = "".join(
+                o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout"
+            )
+            return CellOutcome(cell.id, grade_id, status, plain(text), plain(error))
+
+        limit = min(self._assignment.limits.cell_s, self.seconds_left())
+        if limit <= 0:
+            return CellOutcome(cell.id, grade_id, "not_run")
+        client.timeout = limit
+        cell.outputs = []
+        try:
+            await client.async_execute_cell(cell, index, store_history=False)
+        except CellTimeoutError:
+            return outcome("never_returned")
+        except DeadKernelError:
+            return outcome("died", self.why_killed or "")
+        except CellExecutionError as error:
+            return outcome("raised", f"{error.ename}: {error.evalue}")
+        failed = next((o for o in cell.outputs if o.output_type == "error"), None)
+        if failed is not None:
+            return outcome("raised", f"{failed.ename}: {failed.evalue}")
+        return outcome("ran")
+
+    async def _interrupted(self) -> bool:
+        """Interrupt the kernel; return whether it listens again within a few seconds."""
+        client = self._client
+        assert client is not None
+        assert client.kc is not None
+        await client.km.interrupt_kernel()
+        try:
+            await client.kc.kernel_info(reply=True, timeout=6)
+        except Exception:  # queue.Empty, or the channel of a kernel that died meanwhile
+            return False
+        return True
+
+    def redefine(self, sources: Mapping[str, str]) -> None:
+        """Run other sources of solution cells in the open sandbox (`shardwork verify`).
+
+        A source that raises, hangs or kills closes the sandbox: opening it again shows what the
+        notebook makes of it.
+        """
+        connection = self.connection
+        assert connection is not None
+        deadline = Deadline(self._assignment.limits.cell_s)
+        try:
+            for number, source in enumerate(sources.values()):
+                connection.send(Ask(-1 - number, "notebook.define", [source]), deadline)
+                if not isinstance(connection.receive(deadline), Returned):
+                    self.close_sandbox()
+                    return
+        except (PeerGone, TimeIsUp, WireError):
+            self.close_sandbox()
+
+    def _serve(self) -> None:
+        client, sandbox = self._client, self._sandbox
+        assert client is not None
+        assert sandbox is not None
+        client.kc.execute(_SERVE, silent=True, store_history=False)
+        connection: Connection[FromJudge, FromSandbox] = Connection(sandbox.judge_end, FromSandbox)
+        try:
+            ready = connection.receive(Deadline(START_S))
+        except (PeerGone, TimeIsUp, WireError):
+            self.close_sandbox()
+            return
+        if isinstance(ready, Ready):
+            self.connection = connection
+
+
+class _BoundedClient(NotebookClient):  # type: ignore[misc]
+    """nbclient that keeps at most MAX_OUTPUT_BYTES of a cell's output."""
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
+        content = msg.get("content", {})
+        kind = msg.get("msg_type")
+        if kind in ("comm_open", "comm_msg", "comm_close", "update_display_data"):
+            return None
+        if kind == "stream" and isinstance(content.get("text"), str):
+            kept = sum(len(o.get("text", "")) for o in cell.outputs if o.output_type == "stream")
+            content["text"] = content["text"][: max(0, MAX_OUTPUT_BYTES - kept)]
+            if not content["text"]:
+                return None
+        elif kind in ("display_data", "execute_result") and len(cell.outputs) > 100:
+            return None
+        return super().process_message(msg, cell, cell_index)
+
+
+def _defines(cell: NotebookNode) -> bool:
+    """Whether a cell can matter to the functions that are called later."""
+    tags = cell.metadata.get("tags", [])
+    graded = cell.metadata.get("nbgrader", {}).get("grade", False)
+    return not graded and "check" not in tags
+
+
+def _environment(assignment: Assignment, isolation: Isolation) -> dict[str, str]:
+    home = bubblewrap.HOME if isolation is not Isolation.NONE else tempfile.gettempdir()
+    folders = [str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin"]
+    return {
+        "PATH": os.pathsep.join(folders),
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "TMPDIR": "/tmp",
+        "IPYTHONDIR": f"{home}/.ipython",
+        "MPLCONFIGDIR": f"{home}/.matplotlib",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # Spark places str keys by their hash: driver and workers must agree, and every run.
+        "PYTHONHASHSEED": "0",
+        "SHARDWORK_SANDBOX": "1",
+        "SHARDWORK_SPARK_MASTER": assignment.cluster.spark_master or "",
+        "SHARDWORK_DASK_WORKERS": str(assignment.cluster.dask_workers),
+    }
+
+
+def _java() -> tuple[dict[str, str], tuple[Path, ...]]:
+    from shardwork.java import find_java
+
+    java = find_java()
+    return {"JAVA_HOME": str(java.path)}, java.read_only_paths()
+
+
+def as_notebook(text: str) -> NotebookNode:
+    """Parse a notebook that the engine itself wrote."""
+    return nbformat.reads(text, as_version=4)

@@ -1,0 +1,70 @@
+"""Bound the memory and the number of processes of a process tree, by looking.
+
+The portable level: it needs no cgroup and no privilege, and sees a tree a few times a second. What
+grows faster than that is stopped by the size of the private file systems and by the kernel.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import psutil
+
+INTERVAL_S = 0.4
+
+
+class Watchdog:
+    """Watch the tree below `pid`, and call `kill` once when it is above a bound.
+
+    `peak_bytes` is the largest sum seen (proportional set size where the kernel tells it, else
+    resident set size); `verdict` says what was exceeded, or is None.
+    """
+
+    def __init__(self, pid: int, *, memory_bytes: int, processes: int, kill: Callable[[], None]) -> None:
+        self.peak_bytes = 0
+        self.verdict: str | None = None
+        self._pid = pid
+        self._memory_bytes = memory_bytes
+        self._processes = processes
+        self._kill = kill
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; may be called twice."""
+        self._stopped.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(INTERVAL_S):
+            tree = descendants(self._pid)
+            used = sum(_memory(process) for process in tree)
+            self.peak_bytes = max(self.peak_bytes, used)
+            if used > self._memory_bytes:
+                self.verdict = f"it used more than {self._memory_bytes >> 20} MB of memory"
+            elif len(tree) > self._processes:
+                self.verdict = f"it started more than {self._processes} processes"
+            if self.verdict is not None:
+                self._kill()
+                return
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Return the process `pid` and everything below it that is alive now."""
+    try:
+        top = psutil.Process(pid)
+        return [top, *top.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        # A large resident set is looked at closely, because forks share most of theirs.
+        resident = int(process.memory_info().rss)
+        return int(process.memory_full_info().pss) if resident > 64 << 20 else resident
+    except (psutil.Error, AttributeError):
+        return 0

@@ -1,0 +1,229 @@
+"""Prove the graders: the mutation matrix.
+
+For every exercise and every seed, the reference and each alternate earn all points, the starter
+earns none, and each mutant loses points and is reported with exactly its own code.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import nbformat
+
+from shardwork.course import Assignment, Course, Exercise, Isolation
+from shardwork.errors import CourseError
+from shardwork.judge.job import Job, Judged, Problem, Variant
+from shardwork.judging import GRACE_S, JudgeProcesses, run_judge
+from shardwork.misconceptions import load_misconceptions
+from shardwork.notebook import fill, load_source, reference, solution_cell, starter_source
+from shardwork.points import score
+from shardwork.record import Cause, CheckResult, Verdict
+
+SCHEMA = "shardwork.verify/1"
+MIN_MUTANTS = 3
+MIN_CHECKS = 3
+
+
+class Kind(enum.Enum):
+    """What a solution of the matrix is, and so what must come out."""
+
+    REFERENCE = "reference"
+    ALTERNATE = "alternate"
+    STARTER = "starter"
+    MUTANT = "mutant"
+
+
+class Solution(msgspec.Struct, frozen=True):
+    """One row of an exercise's matrix. `name` is unique in the exercise; a mutant's is its code."""
+
+    kind: Kind
+    name: str
+    source: str
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """What one seed gave: `wrong` says in a sentence how it differs from what must come out."""
+
+    seed: int
+    points: float
+    codes: tuple[str, ...]
+    wrong: str | None
+    checks: tuple[CheckResult, ...]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One solution over all seeds. `problem` is an error of ours that kept it from being judged."""
+
+    assignment: str
+    exercise: str
+    kind: Kind
+    name: str
+    max_points: float
+    cells: tuple[Cell, ...]
+    problem: str | None = None
+
+    @property
+    def clean(self) -> bool:
+        return self.problem is None and bool(self.cells) and all(c.wrong is None for c in self.cells)
+
+
+class Matrix(msgspec.Struct, frozen=True):
+    """All rows, and what is missing before any is judged (too few mutants, no grader)."""
+
+    rows: tuple[Row, ...]
+    missing: tuple[str, ...] = ()
+    schema: str = SCHEMA
+
+    @property
+    def clean(self) -> bool:
+        return not self.missing and all(row.clean for row in self.rows)
+
+
+def solutions_of(course: Course, assignment: str, exercise: str) -> list[Solution]:
+    """List the solutions of an exercise: reference, alternates, starter, mutants.
+
+    Raises CourseError for a file in the solutions folder whose name says neither.
+    """
+    source = load_source(course, assignment)
+    found = [Solution(Kind.REFERENCE, "reference", reference(source, exercise))]
+    mutants = []
+    folder = course.graders / assignment / "solutions" / exercise
+    for path in sorted(folder.glob("*.py")):
+        kind, _, name = path.stem.partition("_")
+        text = path.read_text(encoding="utf-8")
+        if kind == "alternate" and name:
+            found.append(Solution(Kind.ALTERNATE, path.stem, text))
+        elif kind == "mutant" and name:
+            mutants.append(Solution(Kind.MUTANT, name, text))
+        else:
+            raise CourseError(
+                f"{path}: a solution is called alternate_<word>.py or mutant_<CODE>.py. Rename it."
+            )
+    starter = starter_source(solution_cell(source, exercise).source)
+    return [*found, Solution(Kind.STARTER, "starter", starter), *mutants]
+
+
+def missing_parts(course: Course, assignment: Assignment, exercise: str) -> list[str]:
+    """Say what an exercise lacks before its graders can be proven at all."""
+    solutions = solutions_of(course, assignment.name, exercise)
+    mutants = {s.name for s in solutions if s.kind is Kind.MUTANT}
+    known = set(load_misconceptions(course, assignment.name).get(exercise, {}))
+    where = f"{assignment.name}/{exercise}"
+    missing = []
+    if not (course.graders / assignment.name / f"test_{exercise}.py").is_file():
+        missing.append(f"{where}: there is no grader graders/{assignment.name}/test_{exercise}.py")
+    if not any(s.kind is Kind.ALTERNATE for s in solutions):
+        missing.append(f"{where}: there is no alternate")
+    if len(mutants) < MIN_MUTANTS:
+        missing.append(f"{where}: {len(mutants)} mutants; at least {MIN_MUTANTS} are needed")
+    missing += [f"{where}: mutant {c} has no entry in misconceptions.toml" for c in sorted(mutants - known)]
+    missing += [f"{where}: misconception {c} has no mutant" for c in sorted(known - mutants)]
+    return missing
+
+
+def verify(course: Course, assignment: Assignment, exercises: Sequence[Exercise], seeds: Sequence[int],
+           isolation: Isolation, *, jobs: int, only: Sequence[str] = (),
+           done: Callable[[Row], None] = lambda row: None) -> Matrix:
+    """Judge every solution of `exercises` for every seed.
+
+    The solutions are dealt to `jobs` judges for each exercise; each judge keeps one sandbox for all
+    of its own, which is safe because they are the instructor's. `only` names solutions (all if
+    empty). `done` hears each row when it is complete.
+    """
+    missing: list[str] = []
+    hands: list[tuple[Exercise, list[Solution]]] = []
+    for exercise in exercises:
+        missing += missing_parts(course, assignment, exercise.name)
+        solutions = [
+            s for s in solutions_of(course, assignment.name, exercise.name) if not only or s.name in only
+        ]
+        n_hands = max(1, min(jobs, len(solutions)))
+        hands += [(exercise, solutions[i::n_hands]) for i in range(n_hands)]
+    processes = JudgeProcesses()
+
+    def run(hand: tuple[Exercise, list[Solution]]) -> list[Row]:
+        rows = _judge_hand(course, assignment, hand[0], hand[1], seeds, isolation, processes)
+        for row in rows:
+            done(row)
+        return rows
+
+    try:
+        with ThreadPoolExecutor(max_workers=jobs) as pool:
+            rows = [row for rows in pool.map(run, hands) for row in rows]
+    finally:
+        processes.stop()
+    order = list(Kind)
+    rows.sort(key=lambda row: (row.exercise, order.index(row.kind), row.name))
+    return Matrix(tuple(rows), tuple(missing))
+
+
+def _judge_hand(course: Course, assignment: Assignment, exercise: Exercise, solutions: list[Solution],
+                seeds: Sequence[int], isolation: Isolation, processes: JudgeProcesses) -> list[Row]:
+    source = load_source(course, assignment.name)
+    notebook = fill(source, {e.name: reference(source, e.name) for e in assignment.exercises})
+    for cell in notebook.cells:  # lessons and public checks are not what is proven here
+        if cell.metadata.get("nbgrader", {}).get("grade") or "example" in cell.metadata.get("tags", []):
+            cell.source = ""
+    # Each solution has the time of a submission of its own.
+    limits = msgspec.structs.replace(
+        assignment.limits, total_s=min(10_000.0, assignment.limits.total_s * len(solutions))
+    )
+    codes = load_misconceptions(course, assignment.name)
+    job = Job(
+        assignment=msgspec.structs.replace(assignment, limits=limits),
+        isolation=isolation,
+        notebook=nbformat.writes(notebook),
+        files=_files(course, assignment.name),
+        graders=str(course.graders / assignment.name),
+        codes={name: tuple(known) for name, known in codes.items()},
+        exercises=(exercise.name,),
+        variants=tuple(Variant(s.name, {exercise.name: s.source}, tuple(seeds)) for s in solutions),
+    )
+    cells: dict[str, list[Cell]] = defaultdict(list)
+    by_name = {s.name: s for s in solutions}
+
+    def heard(event: Judged) -> None:
+        cells[event.variant].append(_cell(exercise, by_name[event.variant], event))
+
+    end = run_judge(job, processes, limits.total_s + GRACE_S, heard)
+    problem = end.text if isinstance(end, Problem) else None
+    return [
+        Row(assignment.name, exercise.name, s.kind, s.name, exercise.points, tuple(cells[s.name]),
+            problem if len(cells[s.name]) < len(seeds) else None)
+        for s in solutions
+    ]  # fmt: skip
+
+
+def _cell(exercise: Exercise, solution: Solution, event: Judged) -> Cell:
+    result = score(exercise, "", event.checks)
+    return Cell(event.seed, result.points, result.codes, _wrong(exercise, solution, event), event.checks)
+
+
+def _wrong(exercise: Exercise, solution: Solution, event: Judged) -> str | None:
+    """Say how one cell of the matrix differs from what must come out, or None."""
+    result = score(exercise, "", event.checks)
+    errors = [f"{c.name}: {c.detail.strip().splitlines()[-1]}" for c in event.checks
+              if c.verdict is Verdict.ERROR and c.detail.strip()]  # fmt: skip
+    if result.provisional:
+        return "error: " + "; ".join(errors)
+    failed = [c for c in event.checks if c.verdict is not Verdict.PASSED]
+    if solution.kind in (Kind.REFERENCE, Kind.ALTERNATE):
+        if failed or len(event.checks) < MIN_CHECKS:
+            names = ", ".join(f"{c.name} ({c.code or c.message or c.detail})" for c in failed)
+            return f"should have all points; failed: {names or 'too few checks'}"
+    elif solution.kind is Kind.STARTER:
+        if result.points or any(c.cause is not Cause.UNANSWERED for c in failed):
+            return f"should have no points, unanswered; has {result.points:g}"
+    elif result.codes != (solution.name,):
+        return f"should be named {solution.name}; was named {', '.join(result.codes) or 'nothing'}"
+    return None
+
+
+def _files(course: Course, assignment: str) -> str | None:
+    folder: Path = course.source / assignment
+    return str(folder) if any(p.is_dir() for p in folder.iterdir()) else None

@@ -1,0 +1,99 @@
+"""The messages between judge and sandbox, as two closed unions.
+
+`number` ties an answer to its question; it is chosen by the side that asks. Values are in the wire
+form of `shardwork.wire.values`, so that a message is decoded without looking into them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+PROTOCOL = 1
+
+
+class Call(msgspec.Struct, frozen=True, tag="call", forbid_unknown_fields=True):
+    """Judge: call the student's function `target` with these arguments."""
+
+    number: int
+    target: str
+    args: list[Any]
+    kwargs: dict[str, Any] = {}
+
+
+class CallRanks(msgspec.Struct, frozen=True, tag="call_ranks", forbid_unknown_fields=True):
+    """Judge: call `target` once per rank, all at the same time; `args[r]` is rank r's.
+
+    `threads` runs ranks as threads of the notebook's process, for instruments; `gloo` in processes
+    of `shardwork.lab.run_ranks`.
+    """
+
+    number: int
+    target: str
+    args: list[list[Any]]
+    on: Literal["threads", "gloo"]
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):
+    """Judge: put a question to a probe (`spark.collect`); what it answers is a claim."""
+
+    number: int
+    question: str
+    args: list[Any]
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer", forbid_unknown_fields=True):
+    """Judge: what an instrument answers to `Invoke` number `number`; `refusal` is raised there."""
+
+    number: int
+    value: Any = None
+    refusal: str | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready", forbid_unknown_fields=True):
+    """Sandbox: the notebook has run and its functions can be called."""
+
+    protocol: int
+
+
+class Returned(msgspec.Struct, frozen=True, tag="returned", forbid_unknown_fields=True):
+    """Sandbox: the value of a Call, CallRanks or Ask."""
+
+    number: int
+    value: Any
+
+
+class Raised(msgspec.Struct, frozen=True, tag="raised", forbid_unknown_fields=True):
+    """Sandbox: a Call, CallRanks or Ask raised.
+
+    `where` says in whose code: the student's function was not there (`missing`), still the starter
+    (`unanswered`), the student's function or an object it returned (`answer`), or the probe.
+    `types` names the exception's class and its bases; `line` is a line of the student's cell.
+    """
+
+    number: int
+    where: Literal["missing", "unanswered", "answer", "probe"]
+    types: list[str]
+    text: str
+    line: int | None = None
+    rank: int | None = None
+
+
+class Invoke(msgspec.Struct, frozen=True, tag="invoke", forbid_unknown_fields=True):
+    """Sandbox: student code calls an instrument of the judge. `rank` is None outside ranks."""
+
+    number: int
+    instrument: int
+    args: list[Any]
+    rank: int | None = None
+
+
+class RankEnded(msgspec.Struct, frozen=True, tag="rank_ended", forbid_unknown_fields=True):
+    """Sandbox: this rank of the running CallRanks has returned or raised."""
+
+    rank: int
+
+
+FromJudge = Call | CallRanks | Ask | Answer
+FromSandbox = Ready | Returned | Raised | Invoke | RankEnded

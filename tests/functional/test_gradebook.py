@@ -1,0 +1,366 @@
+"""The gradebook writer and nbgrader itself, over a real course folder and made-up records."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shardwork.course import Course, load_course
+from shardwork.errors import ShardworkError
+from shardwork.feedback import page_on_file
+from shardwork.gradebook import lock, read_hand_grading, write_gradebook
+from shardwork.recordfile import write_notebook, write_record
+from tests import factories
+from tests.factories import ASSIGNMENT
+
+pytestmark = [
+    pytest.mark.functional,
+    # nbgrader 0.9.6 and the libraries under it; none of it is ours to mend
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"),
+]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+CONFIG_WITH_RECORDS_ONLY = """\
+import sys, types
+
+from shardwork.nbgrader_bridge import configure
+from shardwork.recordfile import read_record, record_path
+
+engine = types.ModuleType("shardwork.batch")
+engine.grade_one = lambda course, assignment, student: read_record(
+    record_path(course, assignment, student)
+)
+sys.modules["shardwork.batch"] = engine  # this course has no sandbox: what is on record is current
+configure(get_config(), __file__)
+"""
+
+RIGHT_POINTS = {
+    # Counted by hand from tests/factories.py: key_stats of 5 and top_words of 3.
+    "s01_right": 8.0, "s02_other_way": 8.0, "s03_starter": 0.0, "s04_group": 5.5,
+    "s05_group": 5.5, "s06_means": 3.0, "s07_noisy": 8.0, "s08_raises": 3.0,
+    "s09_endless": 3.0, "s10_kills": 3.0, "s11_no_notebook": 0.0, "s12_ours": 5.5,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """A course whose twelve submissions are in the gradebook; copied by those who change it."""
+    root = tmp_path_factory.mktemp("written") / "course"
+    root.mkdir()
+    course = factories.write_course(root)
+    _release(course)
+    (root / "nbgrader_config.py").write_text(CONFIG_WITH_RECORDS_ONLY, encoding="utf-8")
+    for record in factories.a_class():
+        write_record(course, record)
+        _hand_in(course, record.student)
+    result = write_gradebook(course, ASSIGNMENT, factories.a_class())
+    assert result.failed == {}
+    assert len(result.redone) == 12
+    return course
+
+
+@pytest.fixture
+def course(written: Course, tmp_path: Path) -> Course:
+    """A copy of the written course of one's own."""
+    shutil.copytree(written.root, tmp_path / "course")
+    return load_course(tmp_path / "course")
+
+
+def test_the_gradebook_has_the_points_of_the_records(written: Course) -> None:
+    assert _points(written) == RIGHT_POINTS
+
+
+def test_every_submission_has_an_autograded_notebook_and_a_refused_one_too(written: Course) -> None:
+    for student in RIGHT_POINTS:
+        assert (written.autograded / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb").is_file()
+
+
+def test_an_error_of_ours_asks_for_manual_grading_and_nothing_else_does(written: Course) -> None:
+    flagged = {
+        (student, cell)
+        for student, cells in _grades(written).items()
+        for cell, grade in cells.items()
+        if grade["needs_manual_grade"]
+    }
+    assert flagged == {("s12_ours", "test_key_stats")}
+    assert _grades(written)["s12_ours"]["test_key_stats"]["auto_score"] == 2.5
+
+
+def test_an_exercise_that_an_incomplete_record_lacks_is_unknown_and_not_zero(course: Course) -> None:
+    record = factories.record(
+        "s01_right", status="incomplete", exercises=(factories.exercise(),), reason="The disk failed."
+    )
+    write_gradebook(course, ASSIGNMENT, [record])
+    grade = _grades(course)["s01_right"]["test_top_words"]
+    assert grade["auto_score"] is None
+    assert grade["needs_manual_grade"]
+    assert write_gradebook(course, ASSIGNMENT, [record]).unchanged == ("s01_right",)
+
+
+def test_writing_the_same_records_again_changes_nothing(written: Course) -> None:
+    before = _files(written.autograded)
+    result = write_gradebook(written, ASSIGNMENT, factories.a_class())
+    assert result.redone == ()
+    assert len(result.unchanged) == 12
+    assert _files(written.autograded) == before
+
+
+def test_only_the_record_that_changed_is_written_again(course: Course) -> None:
+    records = factories.a_class()
+    records[0] = factories.record("s01_right", exercises=(factories.exercise(points=1.0),))
+    result = write_gradebook(course, ASSIGNMENT, records)
+    assert result.redone == ("s01_right",)
+    assert _grades(course)["s01_right"]["test_key_stats"]["auto_score"] == 1.0
+
+
+def test_points_that_something_else_put_into_the_gradebook_are_put_right(course: Course) -> None:
+    with _gradebook(course) as gradebook:
+        grade = gradebook.find_grade("test_key_stats", ASSIGNMENT, ASSIGNMENT, "s03_starter")
+        grade.auto_score = 5.0
+        gradebook.db.commit()
+    assert write_gradebook(course, ASSIGNMENT, factories.a_class()).redone == ("s03_starter",)
+    assert _points(course) == RIGHT_POINTS
+
+
+def test_a_lost_gradebook_is_made_again_from_the_records(course: Course) -> None:
+    course.gradebook.unlink()
+    write_gradebook(course, ASSIGNMENT, factories.a_class()[:2])
+    assert _points(course) == {"s01_right": 8.0, "s02_other_way": 8.0}
+
+
+def test_what_a_person_entered_in_formgrader_stays_and_is_read_back(course: Course) -> None:
+    with _gradebook(course) as gradebook:
+        where = (ASSIGNMENT, ASSIGNMENT, "s12_ours")
+        grade = gradebook.find_grade("test_key_stats", *where)
+        grade.manual_score, grade.needs_manual_grade = 4.0, False
+        gradebook.find_comment("key_stats", *where).manual_comment = "Looked at by hand."
+        gradebook.db.commit()
+    write_gradebook(course, ASSIGNMENT, factories.a_class())
+    assert _points(course)["s12_ours"] == 7.0
+    by_hand = read_hand_grading(course, ASSIGNMENT)
+    assert set(by_hand) == {"s12_ours"}
+    assert by_hand["s12_ours"].points == {"key_stats": 4.0}
+    page = page_on_file(course, ASSIGNMENT, "s12_ours")
+    assert "7 of 8" in page
+    assert "Looked at by hand." in page
+    assert "Part of this is not final" not in page
+
+
+def test_a_submission_that_nbgrader_cannot_write_does_not_stop_the_others(course: Course) -> None:
+    path = course.records / ASSIGNMENT / "s01_right.ipynb"
+    path.write_text("no notebook", encoding="utf-8")
+    records = [
+        factories.record(student, exercises=(factories.exercise(points=1.0),))
+        for student in ("s01_right", "s02_other_way")
+    ]
+    result = write_gradebook(course, ASSIGNMENT, records)
+    assert set(result.failed) == {"s01_right"}
+    assert str(path) in result.failed["s01_right"]
+    assert result.redone == ("s02_other_way",)
+
+
+def test_a_time_stamp_makes_the_submission_late_in_nbgrader(course: Course) -> None:
+    stamp = course.submitted / "s01_right" / ASSIGNMENT / "timestamp.txt"
+    stamp.write_text("2027-01-16 00:00:00 UTC", encoding="ascii")
+    assert write_gradebook(course, ASSIGNMENT, factories.a_class()).redone == ("s01_right",)
+    with _gradebook(course) as gradebook:
+        submission = gradebook.find_submission(ASSIGNMENT, "s01_right")
+        assert submission.timestamp.isoformat() == "2027-01-16T00:00:00"
+
+
+@pytest.mark.timeout(60)
+def test_a_time_stamp_that_is_a_pipe_is_not_waited_for(course: Course) -> None:
+    os.mkfifo(course.submitted / "s01_right" / ASSIGNMENT / "timestamp.txt")
+    assert write_gradebook(course, ASSIGNMENT, factories.a_class()).redone == ()
+
+
+def test_a_name_may_have_blanks_braces_and_any_script(course: Course) -> None:
+    record = factories.record("山田 太郎 {x} (2)+")
+    assert write_gradebook(course, ASSIGNMENT, [record]).failed == {}
+    assert _points(course)["山田 太郎 {x} (2)+"] == 8.0
+
+
+def test_a_name_that_nbgrader_would_read_as_a_pattern_fails_alone(course: Course) -> None:
+    records = [factories.record("[a]"), *factories.a_class()]
+    assert set(write_gradebook(course, ASSIGNMENT, records).failed) == {"[a]"}
+
+
+def test_two_writers_cannot_write_at_once(course: Course) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(course.root, held, release))
+    other.start()
+    try:
+        assert held.wait(60)
+        with pytest.raises(ShardworkError, match="Another process"), lock(course, timeout_s=0.2):
+            pass
+    finally:
+        release.set()
+        other.join(60)
+    with lock(course, timeout_s=0.2):
+        pass
+
+
+def test_the_autograded_notebook_shows_what_the_cell_said_and_never_on_stderr(
+    written: Course,
+) -> None:
+    notebook = _autograded(written, "s08_raises")
+    outputs = {cell["id"]: cell.get("outputs", []) for cell in notebook["cells"]}
+    assert "ZeroDivisionError" in _text(outputs["key_stats"][0]["text"])
+    kinds = [output["output_type"] for output in outputs["test_key_stats"]]
+    assert kinds == ["stream", "execute_result"]
+    streams = [o["name"] for outs in outputs.values() for o in outs if o["output_type"] == "stream"]
+    assert set(streams) == {"stdout"}
+
+
+def test_nbgraders_own_autograde_gives_the_same_points_whatever_was_handed_in(
+    course: Course,
+) -> None:
+    # Each of these stops or spoils a stock batch; see docs on what nbgrader 0.9.6 does with them.
+    raw = {student: _submission(course, student) for student in RIGHT_POINTS}
+    raw["s02_other_way"].write_text('{"cells": ["', encoding="utf-8")
+    raw["s05_group"].write_bytes(b"\xff\xfe\x00")
+    notebook = json.loads(raw["s06_means"].read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        cell["metadata"].get("nbgrader", {})["schema_version"] = 99
+    notebook["cells"] += notebook["cells"]
+    raw["s06_means"].write_text(json.dumps(notebook), encoding="utf-8")
+    secret = course.root / "secret.txt"
+    secret.write_text("secret", encoding="utf-8")
+    (raw["s08_raises"].parent / "notes.txt").symlink_to(secret)
+    course.gradebook.unlink()  # as after a fresh clone
+    shutil.rmtree(course.autograded)
+
+    done = _nbgrader(course, "autograde", ASSIGNMENT)
+
+    assert done.returncode == 0, done.stderr
+    assert _points(course) == RIGHT_POINTS
+    assert _grades(course)["s12_ours"]["test_key_stats"]["needs_manual_grade"]
+    assert not (course.autograded / "s08_raises" / ASSIGNMENT / "notes.txt").exists()
+    assert write_gradebook(course, ASSIGNMENT, factories.a_class()).redone == ()
+
+
+def test_nbgraders_own_feedback_is_our_page(course: Course) -> None:
+    done = _nbgrader(course, "generate_feedback", ASSIGNMENT)
+    assert done.returncode == 0, done.stderr
+    for student in RIGHT_POINTS:
+        path = course.feedback / student / ASSIGNMENT / f"{ASSIGNMENT}.html"
+        assert path.read_text(encoding="utf-8") == page_on_file(course, ASSIGNMENT, student)
+
+
+def test_formgraders_autograde_gives_the_same_points_without_a_kernel(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nbgrader.apps.api import NbGraderAPI
+    from nbgrader.coursedir import CourseDirectory
+
+    from shardwork import nbgrader_bridge
+
+    records = {record.student: record for record in factories.a_class()}
+    monkeypatch.setattr(nbgrader_bridge, "judged", lambda course, a, student: records[student])
+    config = nbgrader_bridge.options(course)
+    api = NbGraderAPI(CourseDirectory(config=config), config=config)
+    answer = api.autograde(ASSIGNMENT, "s04_group")
+    assert answer["success"], answer
+    assert _points(course)["s04_group"] == 5.5
+
+
+def test_formgrader_shows_no_script_of_a_student(course: Course) -> None:
+    import nbformat
+    from nbconvert.exporters import HTMLExporter
+
+    from shardwork.nbgrader_bridge import options
+
+    notebook = factories.source_notebook()
+    attack = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    notebook.cells.append(nbformat.v4.new_markdown_cell(attack))
+    notebook.cells.append(nbformat.v4.new_raw_cell(attack))
+    html, _ = HTMLExporter(config=options(course)).from_notebook_node(notebook)
+    assert "<script>alert(1)" not in html
+    assert "<img src=x" not in html
+
+
+def _release(course: Course) -> None:
+    from shardwork.release import compile_release, write_release
+
+    write_release(course, compile_release(course, ASSIGNMENT, "en"))
+
+
+def _hand_in(course: Course, student: str) -> None:
+    """Put the released notebook into `submitted/`, and beside the record, as ingest would."""
+    from shardwork.nbgrader_bridge import starter_notebook
+
+    folder = course.submitted / student / ASSIGNMENT
+    folder.mkdir(parents=True)
+    notebook = starter_notebook(course, ASSIGNMENT)
+    (folder / f"{ASSIGNMENT}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    write_notebook(course, ASSIGNMENT, student, notebook)
+
+
+def _submission(course: Course, student: str) -> Path:
+    return course.submitted / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+
+
+def _gradebook(course: Course) -> Any:
+    from nbgrader.api import Gradebook
+
+    return Gradebook(f"sqlite:///{course.gradebook}", course.config.id)
+
+
+def _points(course: Course) -> dict[str, float]:
+    with _gradebook(course) as gradebook:
+        found = gradebook.assignment_submissions(ASSIGNMENT)
+        return {submission.student.id: submission.score for submission in found}
+
+
+def _grades(course: Course) -> dict[str, dict[str, dict[str, Any]]]:
+    with _gradebook(course) as gradebook:
+        return {
+            submission.student.id: {
+                grade.name: grade.to_dict() for nb in submission.notebooks for grade in nb.grades
+            }
+            for submission in gradebook.assignment_submissions(ASSIGNMENT)
+        }
+
+
+def _autograded(course: Course, student: str) -> dict[str, Any]:
+    path = course.autograded / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return notebook
+
+
+def _text(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else "".join(value)
+
+
+def _files(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
+
+
+def _nbgrader(course: Course, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join((str(REPOSITORY), os.environ.get("PYTHONPATH", "")))
+    return subprocess.run(
+        [sys.executable, "-m", "nbgrader", *arguments],
+        cwd=course.root,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def _hold(root: Path, held: Any, release: Any) -> None:
+    with lock(load_course(root)):
+        held.set()
+        release.wait(60)
