@@ -1,4 +1,4 @@
-"""Makes plain `nbgrader` and formgrader work in this folder; `docs/ta.md` says what they do here."""
+"""Makes plain `nbgrader` and formgrader work in this folder; `docs/ta.md` says what they do."""
 
 from shardwork.nbgrader_bridge import configure
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import copy
 import functools
-import inspect
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -107,9 +106,9 @@ def translate_test_file(source: str, catalogue: Catalogue) -> str:
 def extract(course: Course, assignment: str) -> list[Message]:
     """List every text of an assignment that wants a translation, in the order of reading.
 
-    Lessons and docstrings of the source notebook, messages of the public checks, the docstrings of
-    the graders' checks, and the causes and pointers of misconceptions. CourseError names a file
-    that cannot be read and its line.
+    Lessons and docstrings of the source notebook, messages of the public checks, what the graders
+    tell a student (lines of checks, and `because`), and the causes and pointers of misconceptions.
+    CourseError names a file that cannot be read and its line.
     """
     places: dict[str, list[str]] = {}
     for msgid, place in _texts(course, assignment):
@@ -186,11 +185,8 @@ def _grader_texts(course: Course, assignment: str) -> Iterator[tuple[str, str]]:
             tree = ast.parse(path.read_text(encoding="utf-8"))
         except SyntaxError as error:
             raise CourseError(f"{path}, line {error.lineno}: {error.msg}.") from error
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                docstring = ast.get_docstring(node, clean=False)
-                if node.name.startswith("test") and docstring:
-                    yield inspect.cleandoc(docstring), place
+        found = [*_check_lines(tree), *_explanations(tree)]
+        yield from ((msgid, place) for _, msgid in sorted(found))
     path = course.graders / assignment / "misconceptions.toml"
     if not path.exists():
         return
@@ -204,6 +200,26 @@ def _grader_texts(course: Course, assignment: str) -> Iterator[tuple[str, str]]:
             for key in ("cause", "pointer"):
                 if misconception.get(key):
                     yield misconception[key], place
+
+
+def _check_lines(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield what a student reads of each check, as the judge has it: the docstring's first part."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
+            "test"
+        ):
+            paragraph = (ast.get_docstring(node) or "").partition("\n\n")[0]
+            if paragraph:
+                yield node.lineno, " ".join(paragraph.split())
+
+
+def _explanations(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the sentences that a grader gives for a failure: the arguments `because`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "because":
+            for part in ast.walk(node.value):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value:
+                    yield part.lineno, part.value
 
 
 def _map_notebook(nb: Notebook, translate: Translate) -> Notebook:

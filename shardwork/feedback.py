@@ -25,7 +25,7 @@ from shardwork.catalogue import load_catalogue
 from shardwork.course import Assignment, Course
 from shardwork.gradebook import HandGrading, read_hand_grading
 from shardwork.misconceptions import Misconception, Misconceptions, load_misconceptions
-from shardwork.plaintext import plain, plain_line
+from shardwork.plaintext import filled, plain, plain_line
 from shardwork.record import Cause, CellOutcome, CheckResult, NoticeKind, Record, Verdict
 from shardwork.recordfile import check_student, read_record, record_path
 
@@ -49,7 +49,7 @@ class English:
         return msgid
 
 
-def N_(msgid: str) -> str:  # noqa: N802 - gettext's name for "translated later"
+def N_(msgid: str) -> str:
     """Mark a text for translation where it is written but not yet shown."""
     return msgid
 
@@ -74,10 +74,18 @@ class Language:
                 continue
         return escape(msgid)
 
-    def tell(self, text: str) -> str:
-        """Return a text of the assignment (a check's line, a cause, a message) in this language."""
+    def tell(self, text: str, values: Mapping[str, object] | None = None) -> str:
+        """Return a text of the assignment (a check's line, a cause, a message) in this language.
+
+        Placeholders are filled from `values`, which are translated themselves where they are texts.
+        """
         translated = self.assignment.gettext(text)
-        return translated if translated != text else self.engine.gettext(text)
+        if translated == text:
+            translated = self.engine.gettext(text)
+        if not values:
+            return translated
+        told = {k: self.tell(v) if isinstance(v, str) else v for k, v in values.items()}
+        return filled(translated, told)
 
 
 def load_language(course: Course, code: str, assignment: str) -> Language:
@@ -104,13 +112,16 @@ SIGNS = {
     Verdict.SKIPPED: Sign("–", N_("Not tried"), "none"),
 }
 
+# Said where the judge gave no message of its own.
 CAUSES = {
     Cause.UNANSWERED: N_("There is no answer here yet: the starter is still in place."),
     Cause.NOT_DEFINED: N_(
-        "After your notebook had run, there was no function of this name. It may have been renamed, "
-        "or its cell may have stopped with an error."
+        "After your notebook had run, there was no function of this name. It may have been "
+        "renamed, or its cell may have stopped with an error."
     ),
-    Cause.WRONG_TYPE: N_("Your function returned something of another kind than the task asks for."),
+    Cause.WRONG_TYPE: N_(
+        "Your function returned something of another kind than the task asks for."
+    ),
     Cause.RAISED: N_("Your function raised an exception."),
     Cause.NEVER_RETURNED: N_("Your function was still running when its time was up."),
     Cause.DIED: N_("The process that ran your function ended before it had answered."),
@@ -133,8 +144,13 @@ NOTICES = {
 }
 
 NOTICE_SENTENCES = {
-    NoticeKind.CELL_MISSING: N_("This cell was not in the notebook, so it was graded as empty."),
-    NoticeKind.CELL_DUPLICATED: N_("This cell stood more than once, and one of them was graded."),
+    NoticeKind.CELL_MISSING: N_(
+        "There was no cell of this name. It was deleted, or its name was changed."
+    ),
+    NoticeKind.CELL_DUPLICATED: N_(
+        "There were several different cells of this name. A teaching assistant decides which one "
+        "counts."
+    ),
     NoticeKind.CELL_RESTORED: N_(
         "This cell is given and cannot be changed. It was put back before the notebook ran."
     ),
@@ -199,8 +215,8 @@ def feedback_page(
         course.assignment(record.assignment),
         load_misconceptions(course, record.assignment),
         load_language(course, language, record.assignment),
-        by_hand or HandGrading(),
-        course.config.title,
+        by_hand=by_hand or HandGrading(),
+        course_title=course.config.title,
     )
 
 
@@ -209,6 +225,7 @@ def render_feedback(
     assignment: Assignment,
     misconceptions: Misconceptions,
     language: Language,
+    *,
     by_hand: HandGrading,
     course_title: str = "",
 ) -> str:
@@ -221,7 +238,7 @@ def render_feedback(
         language,
         record=record,
         title=language.tell(assignment.title),
-        course_title=course_title,
+        course_title=language.tell(course_title),
         student=plain_line(record.student, 200),
         points=earned - penalty,
         max_points=sum(exercise.max_points for exercise in exercises),
@@ -285,16 +302,20 @@ def page(template: str, language: Language, **values: Any) -> str:
     """
     style = resources.files("shardwork").joinpath("templates/page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return _environment().get_template(template).render(
-        language=language,
-        say=language.say,
-        tell=language.tell,
-        style=Markup(style),  # our own file; the policy's hash is of exactly this text
-        policy=(
-            f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
-            "form-action 'none'"
-        ),
-        **values,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            language=language,
+            say=language.say,
+            tell=language.tell,
+            style=Markup(style),  # our own file; the policy's hash is of exactly this text
+            policy=(
+                f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
+                "form-action 'none'"
+            ),
+            **values,
+        )
     )
 
 
@@ -364,20 +385,19 @@ def _state(points: float, most: float, provisional: bool, untried: bool) -> Sign
     return Sign("✗", N_("Not yet"), "bad")
 
 
-def _check(
-    check: CheckResult, named: Mapping[str, Misconception], language: Language
-) -> CheckView:
+def _check(check: CheckResult, named: Mapping[str, Misconception], language: Language) -> CheckView:
     is_ours = check.verdict is Verdict.ERROR
     failed = check.verdict in {Verdict.FAILED, Verdict.SKIPPED}
     found = named.get(check.code) if check.code and failed else None
     if found is not None:
         found = Misconception(language.tell(found.cause), language.tell(found.pointer), found.cell)
-    cause = CAUSES.get(check.cause, "") if check.cause and failed else ""
+    message = language.tell(check.message, check.evidence) if failed else ""
+    cause = CAUSES.get(check.cause, "") if check.cause and failed and not message else ""
     return CheckView(
         line=plain_line(language.tell(check.line), 600),
         sign=SIGNS[check.verdict],
         cause=cause,
-        message=plain(language.tell(check.message), MESSAGE_LIMIT_CHARS, 30) if failed else "",
+        message=plain(message, MESSAGE_LIMIT_CHARS, 30),
         code=check.code if found is not None else None,
         misconception=found,
         is_ours=is_ours,

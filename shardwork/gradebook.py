@@ -8,6 +8,7 @@ also reads back what a TA has changed by hand. It changes no record.
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import fcntl
 import json
@@ -26,7 +27,7 @@ from shardwork.course import Course
 from shardwork.errors import CourseError, MachineError, ShardworkError
 from shardwork.plaintext import plain, plain_line
 from shardwork.record import Record
-from shardwork.recordfile import check_student, read_notebook, record_digest, write_notebook
+from shardwork.recordfile import check_student, record_digest
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -71,16 +72,16 @@ def write_gradebook(
 ) -> Written:
     """Put the points of `records` into nbgrader's gradebook, and write `autograded/` notebooks.
 
-    `notebooks` has, by student, the rebuilt notebook that was judged. It is kept beside the record;
-    for a student not in it, the kept one is used, and the released starter if there is none (a
+    `notebooks` has, by student, the rebuilt notebook that was judged. For a student who is not in
+    it, ingest rebuilds it from `submitted/`, and the starter is shown if that cannot be done (a
     refused submission). Only submissions that changed since they were last written are redone.
     `progress` is called with each student's name when that student is done.
 
     One submission that fails is named in the result and does not stop the others. Raises
     CourseError if the assignment cannot be entered into the gradebook as it is configured now,
-    MachineError if the disk is full. Side effects: enters the assignment into the gradebook if it is
-    not there; changes the working directory while nbgrader runs, as nbgrader does; waits for another
-    writer of the same gradebook.
+    MachineError if the disk is full. Side effects: enters the assignment into the gradebook if it
+    is not there; changes the working directory while nbgrader runs, as nbgrader does; waits for
+    another writer of the same gradebook.
     """
     given = notebooks or {}
     redone: list[str] = []
@@ -95,9 +96,7 @@ def write_gradebook(
             student = record.student
             try:
                 check_student(student)
-                if student in given:
-                    write_notebook(course, assignment, student, given[student])
-                if _write_one(course, record, entries.get(student), limits):
+                if _write_one(course, record, given.get(student), entries.get(student), limits):
                     redone.append(student)
                 else:
                     unchanged.append(student)
@@ -208,9 +207,9 @@ def _opened(course: Course) -> Iterator[Gradebook]:
             yield gradebook
     except sqlalchemy.exc.DatabaseError as error:
         raise ShardworkError(
-            f"{course.gradebook}: {plain_line(str(error.orig or error))}. If it is in use, wait and "
-            "try again; if it is damaged, move it away and run `shardwork release` and `shardwork "
-            "grade`: records are kept, and points are written from them."
+            f"{course.gradebook}: {plain_line(str(error.orig or error))}. If it is in use, wait "
+            "and try again; if it is damaged, move it away and run `shardwork grade`: records are "
+            "kept, and points are written from them."
         ) from error
 
 
@@ -266,16 +265,18 @@ def _entries(gradebook: Gradebook, assignment: str) -> dict[str, dict[str, float
 def _write_one(
     course: Course,
     record: Record,
+    given: NotebookNode | None,
     entry: Mapping[str, float | None] | None,
     limits: Mapping[str, float],
 ) -> bool:
     """Write one submission; return False if everything is there already."""
-    from shardwork.nbgrader_bridge import mark, notebook_digest, starter_notebook
+    from shardwork.nbgrader_bridge import clean_notebook, mark, notebook_digest
 
     assignment, student = record.assignment, record.student
-    notebook = read_notebook(course, assignment, student)
-    if notebook is None:
-        notebook = starter_notebook(course, assignment, record.language)
+    if given is not None:
+        notebook = copy.deepcopy(given)
+    else:
+        notebook = clean_notebook(course, assignment, student, record.language)
     digest = notebook_digest(notebook)
     stamp = _time_stamp(course.submitted / student / assignment / "timestamp.txt")
     folder = course.autograded / student / assignment
@@ -298,7 +299,7 @@ def _write_one(
 
 
 def _autograde(course: Course, record: Record, submitted: Path) -> None:
-    """Run nbgrader's Autograde over the one submission in `submitted`, with its recorded results."""
+    """Run nbgrader's Autograde over the one submission in `submitted`, with results on record."""
     from nbgrader.converters import Autograde
     from nbgrader.coursedir import CourseDirectory
     from sqlalchemy.exc import SAWarning
@@ -316,14 +317,14 @@ def _autograde(course: Course, record: Record, submitted: Path) -> None:
     converter.force = True
     try:
         with warnings.catch_warnings():
-            # nbgrader 0.9.6 lets SQLAlchemy flush half-made submissions, which SQLAlchemy remarks on
+            # nbgrader 0.9.6 lets SQLAlchemy flush half-made submissions, and is told so each time
             warnings.simplefilter("ignore", SAWarning)
             converter.start()
     except Exception as error:
         cause = "\n".join(said) or str(error)
         raise ShardworkError(
-            f"{record.assignment}/{record.student}: nbgrader could not write the gradebook. The "
-            f"record is safe. It said: {plain(cause, 2_000, 40)}"
+            f"nbgrader could not write the gradebook; the record is safe. It said: "
+            f"{plain(cause, 2_000, 40)}"
         ) from error
 
 

@@ -3,7 +3,8 @@
 Hidden are the references, the graders, the alternates and the mutants. Their code is compared with
 the release token by token, so new spacing, line breaks and comments hide nothing:
 
-- a *line* of a right solution that says enough (`LINE_WORDS` words) must not stand in the release;
+- a *line* of a solution, right or wrong, that says enough (`LINE_WORDS` words, or one fewer in
+  `LINE_TOKENS` tokens) must not stand in the release;
 - `WINDOW_WORDS` consecutive words of any hidden code, with the signs between them, must not;
 - long literals of a grader (`LITERAL_CHARACTERS`, `NUMBER_DIGITS`) must not: expected values.
 
@@ -27,7 +28,7 @@ import json
 import keyword
 import re
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from shardwork.notebook import load_source, region_lines, solution_cell, starter
 # and scikit-learn: these find every telling line of the references and nothing in that honest code;
 # with 4 and 8 the first chance hits appear.
 LINE_WORDS = 5
+LINE_TOKENS = 12
 WINDOW_WORDS = 10
 LITERAL_CHARACTERS = 16
 NUMBER_DIGITS = 5
@@ -150,7 +152,7 @@ def collect_secrets(course: Course, assignment: str) -> Secrets:
             if not _contains(public, secret.tokens):
                 pieces.setdefault(secret.tokens[0], {}).setdefault(secret.tokens, secret)
         if text.kind is Kind.GRADER:
-            for literal, line in _literals(text.source):
+            for literal, line in sorted(_literals(text.source), key=lambda found: found[1]):
                 place = f"{text.place}, line {line}"
                 if isinstance(literal, str):
                     literals.setdefault(literal, place)
@@ -192,9 +194,9 @@ def _public_tokens(course: Course, assignment: str) -> list[str]:
 def _pieces(text: HiddenText) -> Iterator[Secret]:
     """Cut hidden code into the pieces that are searched for: telling lines, and windows."""
     lines = _code_lines(text)
-    if text.kind in (Kind.SOLUTION, Kind.ALTERNATE):
+    if text.kind is not Kind.GRADER:
         for number, tokens in lines:
-            if _words(tokens) >= LINE_WORDS:
+            if _is_telling_line(tokens):
                 yield Secret(tuple(tokens), text.kind, f"{text.place}, line {number}")
     flat = [(token, number) for number, tokens in lines for token in tokens]
     for begin, (token, number) in enumerate(flat):
@@ -269,8 +271,9 @@ def _literals(source: str) -> Iterator[tuple[str | float, int]]:
     except SyntaxError:
         return
     open_lines = _public_lines(source)
+    told = {id(part) for part in ast.walk(tree) if _is_told(part) for part in ast.walk(part)}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Constant) or node.lineno in open_lines:
+        if not isinstance(node, ast.Constant) or node.lineno in open_lines or id(node) in told:
             continue
         value = node.value
         if isinstance(value, str):
@@ -279,6 +282,11 @@ def _literals(source: str) -> Iterator[tuple[str | float, int]]:
                 yield text, node.lineno
         elif isinstance(value, int | float) and _is_telling_number(value):
             yield float(value), node.lineno
+
+
+def _is_told(node: ast.AST) -> bool:
+    """Whether students read the text in their feedback: what a grader gives as `because`."""
+    return isinstance(node, ast.keyword) and node.arg == "because"
 
 
 def _is_telling_number(value: float) -> bool:
@@ -293,8 +301,9 @@ def _is_word(token: str) -> bool:
     return (token[0].isalnum() or token[0] == "_") and not keyword.iskeyword(token)
 
 
-def _words(tokens: Iterable[str]) -> int:
-    return sum(map(_is_word, tokens))
+def _is_telling_line(tokens: list[str]) -> bool:
+    words = sum(map(_is_word, tokens))
+    return words >= LINE_WORDS or (words == LINE_WORDS - 1 and len(tokens) >= LINE_TOKENS)
 
 
 def _parts(name: str, content: bytes) -> Iterator[Part]:

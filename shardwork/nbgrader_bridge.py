@@ -33,11 +33,12 @@ from traitlets import Bool, Instance
 from traitlets.config import Config
 
 from shardwork.course import Course, load_course
-from shardwork.errors import CourseError, NothingMatched
+from shardwork.errors import NothingMatched
 from shardwork.gradebook import TEST_PREFIX, ensure_registered
-from shardwork.plaintext import plain
+from shardwork.plaintext import filled, plain
 from shardwork.record import ExerciseResult, Record, Verdict
-from shardwork.recordfile import read_notebook, record_digest
+from shardwork.recordfile import record_digest
+from shardwork.starter import starter_notebook
 
 DATABASE_TIMEOUT_S = 60
 """How long SQLite waits for another writer before it gives up."""
@@ -135,19 +136,20 @@ def exercise_of(record: Record, grade_id: str) -> ExerciseResult | None:
     return next((result for result in record.exercises if result.name == name), None)
 
 
-def starter_notebook(course: Course, assignment: str, language: str = "") -> NotebookNode:
-    """Return the released notebook of `assignment`, in `language` if it is released in it.
+def clean_notebook(
+    course: Course, assignment: str, student: str, language: str = ""
+) -> NotebookNode:
+    """Return the notebook that ingest rebuilds from what a student handed in.
 
-    Raises CourseError if there is no release.
+    The starter, in `language`, if there is nothing to rebuild it from.
     """
-    languages = (language, *course.config.languages)
-    paths = [course.release / code / assignment / f"{assignment}.ipynb" for code in languages if code]
-    for path in paths:
-        if path.is_file():
-            return nbformat.read(path, as_version=4)
-    raise CourseError(
-        f"{paths[-1]} is missing. Run `shardwork release {assignment}`, then the same command again."
-    )
+    from shardwork.ingest import ingest
+
+    if (course.submitted / student / assignment).is_dir():
+        notebook = ingest(course, course.assignment(assignment), student).notebook
+        if notebook is not None:
+            return notebook
+    return starter_notebook(course, assignment, language)
 
 
 def notebook_digest(notebook: NotebookNode) -> str:
@@ -167,13 +169,16 @@ def mark(notebook: NotebookNode, **noted: str) -> None:
 class CleanNotebook(NotebookExporter):  # type: ignore[misc] # nbconvert publishes no types
     """Read the notebook that ingest rebuilt where nbgrader would read what the student handed in.
 
-    The raw file is never parsed here, so one that is no notebook, repeats cells or claims a schema
-    of the future converts like any other.
+    nbgrader never sees the raw file, so one that is no notebook, repeats cells or claims a schema
+    of the future converts like any other. Has the submission graded first if that has not been
+    done, and keeps its record for RecordedResults, which nbgrader runs next, with this exporter.
     """
+
+    record: Record | None = None
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> Any:
         place = (resources or {}).get("nbgrader")
         converter = self.parent
         if resources is None or place is None or converter is None:
@@ -184,11 +189,8 @@ class CleanNotebook(NotebookExporter):  # type: ignore[misc] # nbconvert publish
         if os.path.normpath(Path(filename).parent) != os.path.normpath(raw):
             return super().from_filename(filename, resources=resources, **kw)
         course = load_course(Path(coursedir.root))
-        record = judged(course, assignment, student)
-        notebook = read_notebook(course, assignment, student)
-        if notebook is None:
-            self.log.warning("%s/%s: no notebook on record, so the starter is shown.", assignment, student)
-            notebook = starter_notebook(course, assignment, record.language)
+        self.record = judged(course, assignment, student)
+        notebook = clean_notebook(course, assignment, student, self.record.language)
         mark(notebook, notebook_digest=notebook_digest(notebook))
         resources["metadata"] = {"name": Path(filename).stem, "path": str(Path(filename).parent)}
         return self.from_notebook_node(notebook, resources=resources, **kw)
@@ -204,15 +206,15 @@ class RecordedResults(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader pu
     record = Instance(
         Record,
         allow_none=True,
-        help="The record to write. Default: the one on file, made first if there is none.",
+        help="The record to write. Default: the current one, made first if there is none.",
     ).tag(config=True)
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         place = resources["nbgrader"]
-        record = self.record
-        if record is None:
+        record = self.record or getattr(self.parent, "record", None)
+        if record is None or record.student != place["student"]:
             course = load_course(Path(self.parent.parent.coursedir.root))
             record = judged(course, place["assignment"], place["student"])
         outcomes = {outcome.cell_id: outcome for outcome in record.cells}
@@ -236,9 +238,10 @@ class RecordedResults(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader pu
     def _write_points(self, cell: NotebookNode, record: Record) -> None:
         grade_id = cell.metadata.nbgrader["grade_id"]
         score = score_cell(record, grade_id, float(cell.metadata.nbgrader["points"]))
+        points = {"text/plain": repr(score.points or 0.0)}
         cell.outputs = [
             nbformat.v4.new_output("stream", text=_summary(record, grade_id)),
-            nbformat.v4.new_output("execute_result", data={"text/plain": repr(score.points or 0.0)}),
+            nbformat.v4.new_output("execute_result", data=points),
         ]
 
 
@@ -278,7 +281,7 @@ class MarkForReview(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader publ
 
 
 class Sanitized(SanitizeHTML):  # type: ignore[misc] # nbconvert publishes no types
-    """nbconvert's SanitizeHTML, switched on: nbgrader's lists register preprocessors switched off."""
+    """nbconvert's SanitizeHTML, switched on: nbgrader registers preprocessors switched off."""
 
     enabled = Bool(True).tag(config=True)
 
@@ -292,7 +295,7 @@ class FeedbackPage(HTMLExporter):  # type: ignore[misc] # nbconvert publishes no
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
-    ) -> tuple[str, dict[str, Any]]:
+    ) -> Any:
         place = (resources or {}).get("nbgrader")
         converter = self.parent
         if resources is not None and place is not None and converter is not None:
@@ -364,7 +367,7 @@ def _summary(record: Record, grade_id: str) -> str:
         code = f" [{check.code}]" if check.code else ""
         lines.append(f"{check.verdict.value}{code}: {plain(check.line, 300, 3)}")
         if check.message and check.verdict is not Verdict.PASSED:
-            lines.append(f"    {plain(check.message, 600, 10)}")
+            lines.append(f"    {plain(filled(check.message, check.evidence), 600, 10)}")
     if result.provisional:
         lines.append("Could not be judged completely: an error of ours. Please grade by hand.")
     return "\n".join(lines) + "\n"

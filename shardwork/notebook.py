@@ -195,10 +195,9 @@ def fill(nb: Notebook, sources: Mapping[str, str]) -> Notebook:
 def _reject_repaired_ids(path: Path, nb: dict[str, Any]) -> None:
     """Refuse ids that nbformat's validation would quietly make anew."""
     cells = nb.get("cells")
-    ids = [
-        cell.get("id") if isinstance(cell, dict) else None
-        for cell in (cells if isinstance(cells, list) else [])
-    ]
+    if not isinstance(cells, list):
+        raise CourseError(f"{path} is no valid notebook: it has no list of cells.")
+    ids = [cell.get("id") if isinstance(cell, dict) else None for cell in cells]
     if None in ids:
         raise CourseError(f"{path}: cell number {ids.index(None) + 1} has no id; give it one.")
     repeated = [name for name, times in Counter(ids).items() if times > 1]

@@ -20,9 +20,7 @@ PARTS = (("#2f6f4f", ""), ("#d9b25f", "////"), ("#c9ced6", "...."))
 WIDTH_INCH = 7.6
 
 
-def histogram(
-    bins: Sequence[tuple[float, float, int]], *, x_label: str, y_label: str
-) -> str:
+def histogram(bins: Sequence[tuple[float, float, int]], *, x_label: str, y_label: str) -> str:
     """Return bars over a number line. `bins` has low, high and count of each, side by side."""
     figure, axes = _axes(3.0)
     edges = [bins[0][0], *(high for _, high, _ in bins)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 
 _TERMINAL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -16,6 +17,7 @@ _TERMINAL = re.compile(
     r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
     r"|\x1b[ -/]*[0-~]"  # the two-byte ones
 )
+_PLACEHOLDER = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<spec>[^{}]{0,20}))?\}")
 _SUSPECT = re.compile(r"[^\n\t -~\u3040-\u30ff\u4e00-\u9fff]")
 
 
@@ -40,6 +42,25 @@ def plain(text: str, limit_chars: int = 4_000, limit_lines: int = 60) -> str:
 def plain_line(text: str, limit_chars: int = 400) -> str:
     """Return `text` as one bounded line: `plain`, with runs of white space made one blank."""
     return " ".join(plain(text, limit_chars, limit_lines=20).split())
+
+
+def filled(sentence: str, values: Mapping[str, object]) -> str:
+    """Return `sentence` with its `{name}` and `{name:spec}` placeholders filled from `values`.
+
+    Unlike `str.format` it reads no attribute or item of a value, and what cannot be filled stays as
+    it is: a sentence with braces of a student's in it is no error.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        if match["name"] not in values:
+            return match[0]
+        value = values[match["name"]]
+        try:
+            return format(value, match["spec"] or "")
+        except (ValueError, TypeError):
+            return str(value)
+
+    return _PLACEHOLDER.sub(value_of, sentence)
 
 
 def _shown(match: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
-"""Records on disk: `records/<assignment>/<student>.json`, and beside it the notebook that was judged.
+"""Records on disk: `records/<assignment>/<student>.json`.
 
-A file is written whole or not at all, so an interrupted batch leaves every record either as it was
-or as it is now. This module neither makes a record nor decides whether one is still current.
+A record is written whole or not at all, so an interrupted batch leaves every record either as it
+was or as it is now. This module neither makes a record nor decides whether one is still current.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import tempfile
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -22,9 +21,6 @@ from shardwork.course import Course
 from shardwork.errors import MachineError, ShardworkError
 from shardwork.plaintext import plain_line
 from shardwork.record import SCHEMA, Record
-
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
 
 STUDENT_LIMIT_BYTES = 200
 """Longest student name, as UTF-8; leaves room for a suffix in a file name of 255 bytes."""
@@ -38,8 +34,8 @@ def check_student(student: str) -> str:
     """Return `student` if it can be a folder's name; ShardworkError says why if it cannot.
 
     A name is one path component: no separator, no control or invisible character, no leading dot,
-    no blank at either end, no pattern character (nbgrader looks for folders by pattern), at most 200
-    bytes.
+    no blank at either end, no pattern character (nbgrader looks for folders by pattern), at most
+    200 bytes.
     """
     problem = ""
     if not student:
@@ -69,11 +65,6 @@ def record_path(course: Course, assignment: str, student: str) -> Path:
     return course.records / assignment / f"{check_student(student)}.json"
 
 
-def notebook_path(course: Course, assignment: str, student: str) -> Path:
-    """Return where the notebook lies that was judged for this record: rebuilt, never the raw file."""
-    return course.records / assignment / f"{check_student(student)}.ipynb"
-
-
 def write_record(course: Course, record: Record) -> Path:
     """Write `record` atomically and return its path; the record before it stays until then.
 
@@ -84,46 +75,17 @@ def write_record(course: Course, record: Record) -> Path:
     return path
 
 
-def write_notebook(course: Course, assignment: str, student: str, notebook: NotebookNode) -> Path:
-    """Write the notebook that was judged beside the record, atomically, and return its path.
-
-    An unchanged one is left alone.
-    """
-    path = notebook_path(course, assignment, student)
-    data = (json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode(
-        errors="replace"
-    )
-    if not path.is_file() or path.read_bytes() != data:
-        _write_atomically(path, data)
-    return path
-
-
-def read_notebook(course: Course, assignment: str, student: str) -> NotebookNode | None:
-    """Return the notebook that was judged for this student's record, or None if none is kept."""
-    import nbformat
-
-    path = notebook_path(course, assignment, student)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    try:
-        return nbformat.reads(text, as_version=4)
-    except Exception as error:  # nbformat raises a dozen kinds; all mean the same here
-        raise ShardworkError(
-            f"{path} is no notebook: {plain_line(str(error))}. Delete it and grade the student again."
-        ) from error
-
-
 def read_record(path: Path) -> Record:
     """Return the record in `path`.
 
-    Raises ShardworkError, naming the file and the place in it, if it is broken, is of a schema
-    that this version does not know, or belongs to another student or assignment.
+    Raises FileNotFoundError if there is none; ShardworkError, naming the file and the place in it,
+    if it is broken, is of a schema that this version does not know, or belongs to another student
+    or assignment.
     """
     data = path.read_bytes()
     again = (
-        f"Delete it and run `shardwork grade {path.parent.name} --student {path.stem}` to make it anew."
+        f"Delete it and run `shardwork grade {path.parent.name} --student {path.stem}` to make it "
+        "anew."
     )
     try:
         schema = msgspec.json.decode(data, type=_Head).schema
@@ -156,10 +118,14 @@ def record_digest(record: Record) -> str:
 
 
 def _encode(record: Record) -> bytes:
+    """Return a record as it is written. What is written can be read, or this raises."""
     try:
-        data = msgspec.json.encode(record, order="deterministic")
+        data = msgspec.json.encode(record)
     except UnicodeEncodeError:  # half a surrogate pair, out of a student's text
-        data = msgspec.json.encode(_encodable(msgspec.to_builtins(record)), order="deterministic")
+        data = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
+    # Once more through the types: 0 points and 0.0 points are equal and must have the same bytes.
+    canonical = msgspec.json.decode(data, type=Record)
+    data = msgspec.json.encode(canonical, order="deterministic")
     return msgspec.json.format(data, indent=1) + b"\n"
 
 
@@ -204,7 +170,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable. Some file systems refuse; the file's content is safe then too."""
+    """Make the rename itself durable. Some file systems refuse; the content is safe then too."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

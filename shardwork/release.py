@@ -68,7 +68,7 @@ def compile_release(course: Course, assignment: str, language: str) -> Compiled:
     with tempfile.TemporaryDirectory(prefix="shardwork-release-") as folder:
         root = Path(folder)
         _stage(course, assignment, language, root / "source" / assignment)
-        _generate(root, assignment, release="release", database=None)
+        _generate(root, assignment, database=None)
         files = _read_tree(root / "release" / assignment)
     counts = None
     if language != course.config.languages[0]:
@@ -136,7 +136,7 @@ def register_assignment(course: Course, assignment: str) -> None:
         root = Path(folder)
         _stage(course, assignment, course.config.languages[0], root / "source" / assignment)
         url = f"sqlite:///{course.gradebook}?timeout=60"
-        _generate(root, assignment, release="release", database=url, course_id=course.config.id)
+        _generate(root, assignment, database=url, course_id=course.config.id)
     from nbgrader.api import Gradebook
 
     with Gradebook(url, course.config.id) as gradebook:
@@ -197,9 +197,7 @@ def _read_tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def _generate(
-    root: Path, assignment: str, *, release: str, database: str | None, course_id: str = ""
-) -> None:
+def _generate(root: Path, assignment: str, *, database: str | None, course_id: str = "") -> None:
     """Run nbgrader's GenerateAssignment in the course folder `root`.
 
     `database` is the URL of the gradebook that the assignment is entered into, or None for none.
@@ -210,7 +208,6 @@ def _generate(
 
     config = Config()
     config.CourseDirectory.root = str(root)
-    config.CourseDirectory.release_directory = release
     config.CourseDirectory.assignment_id = assignment
     config.CourseDirectory.course_id = course_id
     if database is None:
@@ -234,7 +231,9 @@ def _generate(
                     "Put the cells back, or move gradebook.db away (grades are written again "
                     "from the records; manual grades in it are not)."
                 )
-            raise CourseError(f"nbgrader could not {did}: {reason.strip()}. {next_step}") from error
+            raise CourseError(
+                f"nbgrader could not {did}: {reason.strip().rstrip('.')}. {next_step}"
+            ) from error
 
 
 def _names_error(line: str) -> bool:

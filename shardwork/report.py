@@ -24,7 +24,7 @@ from shardwork.plaintext import plain, plain_line
 from shardwork.record import Record, Verdict
 
 ENOUGH_FOR_DISCRIMINATION = 20
-"""Below this many graded submissions an item-rest correlation says more of chance than of the item."""
+"""With fewer graded submissions an item-rest correlation says more of chance than of the item."""
 
 MANY_SUBMISSIONS = 40
 """From here on, times are shown as a histogram instead of a bar for each submission."""
@@ -131,13 +131,15 @@ def write_report(
     """
     if not records:
         raise NothingMatched(
-            f"{course.records / assignment} has no record. Run `shardwork grade {assignment}` first."
+            f"{course.records / assignment} has no record. "
+            f"Run `shardwork grade {assignment}` first."
         )
     spoken = load_language(course, language or course.config.languages[0], assignment)
     misconceptions = load_misconceptions(course, assignment)
     report = summarise(course.assignment(assignment), records, misconceptions, spoken)
+    html = report_page(report, course.assignment(assignment), course.config.title, spoken)
     path = course.report / assignment / "index.html"
-    write_page(path, report_page(report, course.assignment(assignment), course.config.title, spoken))
+    write_page(path, html)
     return path
 
 
@@ -192,8 +194,8 @@ def to_dos(record: Record, language: Language) -> list[ToDo]:
                 "",
                 str(
                     say(
-                        "Look into submitted/{student}/{assignment}/ and ask the student to hand in "
-                        "again, if it is no mistake of ours.",
+                        "Look into submitted/{student}/{assignment}/ and ask the student to hand "
+                        "in again, if it is no mistake of ours.",
                         assignment=record.assignment,
                         student=student,
                     )
@@ -210,7 +212,8 @@ def to_dos(record: Record, language: Language) -> list[ToDo]:
                     ToDo(
                         student,
                         f"{exercise.name} · {check.name}",
-                        plain(check.message, 600, 10) or str(say("An error of ours or the machine's.")),
+                        plain(language.tell(check.message, check.evidence), 600, 10)
+                        or str(say("An error of ours or the machine's.")),
                         plain(check.detail, 4_000, 60),
                         again,
                     )
@@ -232,7 +235,9 @@ def to_dos(record: Record, language: Language) -> list[ToDo]:
     return found
 
 
-def histogram(points: Sequence[float], max_points: float, bins: int = SCORE_BINS) -> tuple[Bin, ...]:
+def histogram(
+    points: Sequence[float], max_points: float, bins: int = SCORE_BINS
+) -> tuple[Bin, ...]:
     """Return how many of `points` fall into each of `bins` equal parts of 0..`max_points`.
 
     The last part includes its upper end. Points outside the range count in the first or last part.

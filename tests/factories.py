@@ -116,7 +116,11 @@ def a_class() -> list[Record]:
         line="Values are combined before they cross the network.",
     )
     mean = check(
-        Verdict.FAILED, cause=Cause.OBSERVED, code="MEAN_OF_MEANS", message="The mean is off by 4 %."
+        Verdict.FAILED,
+        cause=Cause.OBSERVED,
+        code="MEAN_OF_MEANS",
+        message="The mean is off by {percent:.1f} %.",
+        evidence={"percent": 4.04},
     )
     ours = check(
         Verdict.ERROR, message="The sandbox could not be started.", detail="bwrap: exit status 1"
@@ -185,7 +189,8 @@ def source_notebook() -> NotebookNode:
     ]
     for name in EXERCISES:
         solution = (
-            f'def {name}(records):\n    """Return the records."""\n    ### BEGIN SOLUTION\n    return records\n    ### END SOLUTION'
+            f'def {name}(records):\n    """Return the records."""\n'
+            "    ### BEGIN SOLUTION\n    return records\n    ### END SOLUTION"
         )
         cells += [
             v4.new_markdown_cell(f"## Task: {name}", id=f"{name}-task"),

@@ -42,7 +42,7 @@ def command(assignments: tuple[str, ...], languages: tuple[str, ...], check: boo
     worst = ExitCode.DONE
     for name in names:
         try:
-            outcome = _release(course, name, chosen, check)
+            outcome = release_assignment(course, name, chosen, check)
         except ShardworkError as error:
             # One chapter that cannot be compiled leaves its old release, and the others go on.
             click.echo(f"Error: {name}: {error}", err=True)
@@ -51,7 +51,7 @@ def command(assignments: tuple[str, ...], languages: tuple[str, ...], check: boo
     return worst
 
 
-def _release(course: Course, assignment: str, languages: tuple[str, ...], check: bool) -> ExitCode:
+def release_assignment(course: Course, assignment: str, languages: tuple[str, ...], check: bool) -> ExitCode:
     """Compile one assignment; write it only if every language of it is fit to be written."""
     from shardwork.leaks import collect_secrets, find_leaks
     from shardwork.release import compile_release, differing_files, write_release

@@ -73,6 +73,7 @@ class Report:
     at_s: float
     payload: bytes = b""
     error: str = ""
+    types: tuple[str, ...] = ()
     lost_peer: bool = False
     places: list[Place] = field(default_factory=list)
 

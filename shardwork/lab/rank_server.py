@@ -450,6 +450,7 @@ def _answer(number: int, call: Call, folder: str) -> Report:
             RankState.RAISED,
             at_s,
             error=text[:_ERROR_LIMIT_CHARS],
+            types=tuple(kind.__name__ for kind in type(error).__mro__),
             lost_peer=_LOST_PEER.search(text) is not None,
             places=_student_places(places),
         )

@@ -32,6 +32,7 @@ from shardwork.lab.rank_frames import (
     Done,
     FrameBuffer,
     Output,
+    Place,
     RankState,
     Ready,
     Report,
@@ -58,12 +59,18 @@ _FINGERPRINT = re.compile(
 
 @dataclass(frozen=True)
 class RankStatus:
-    """How one rank ended: `error` is one line or a few, `traceback` says where (may be empty)."""
+    """How one rank ended: `error` is one line or a few, `traceback` says where (may be empty).
+
+    Of a rank that raised, `types` names the exception's class and its bases. `places` is where the
+    rank was, outermost first, without this package's own code.
+    """
 
     rank: int
     state: RankState
     error: str = ""
     traceback: str = ""
+    types: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
 
 
 class RankError(RuntimeError):
@@ -250,7 +257,9 @@ def _show(output: Output) -> None:
 
 
 def _rank_error(reports: Sequence[Report], timeout_s: float) -> RankError:
-    statuses = tuple(RankStatus(r.rank, r.state, r.error, _render(r)) for r in reports)
+    statuses = tuple(
+        RankStatus(r.rank, r.state, r.error, _render(r), r.types, tuple(r.places)) for r in reports
+    )
     root = _root_cause(reports)
     root_status = None if root is None else statuses[root.rank]
     message = _describe(statuses, root_status, timeout_s)

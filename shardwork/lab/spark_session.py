@@ -98,6 +98,7 @@ def _start(master: str) -> SparkSession:
         "JAVA_HOME": str(java.path),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData",
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_DIRS": str(scratch / "local"),
         "SPARK_CONF_DIR": str(scratch / "conf"),

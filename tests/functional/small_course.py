@@ -97,11 +97,16 @@ GRADER = '''\
 
 
 def test_every_value_is_in_one_half(student, random):
-    """Every value is in one of the halves."""
+    """Every value is in
+    one of the halves.
+
+    For the author only.
+    """
     items = [random.randrange(1000) for _ in range(37)]
     left, right = student.halves(items)
     assert sorted(left.value + right.value) == sorted(items)
-    assert student.halves([271828182, 314159265])[0].value == [271828182]
+    middle = student.halves([271828182, 314159265])[0].value
+    assert middle == [271828182], blame(because="" if middle else "The first half is empty.")
 '''
 
 ALTERNATE = '''\
@@ -143,6 +148,7 @@ MISSING = {
     "A part is missing.",
     "Return a tuple.",
     "Every value is in one of the halves.",
+    "The first half is empty.",
     "The odd value goes to the right half.",
     "See the heading Cutting a list.",
 }

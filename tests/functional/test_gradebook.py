@@ -17,7 +17,7 @@ from shardwork.course import Course, load_course
 from shardwork.errors import ShardworkError
 from shardwork.feedback import page_on_file
 from shardwork.gradebook import lock, read_hand_grading, write_gradebook
-from shardwork.recordfile import write_notebook, write_record
+from shardwork.recordfile import write_record
 from tests import factories
 from tests.factories import ASSIGNMENT
 
@@ -96,9 +96,14 @@ def test_an_error_of_ours_asks_for_manual_grading_and_nothing_else_does(written:
     assert _grades(written)["s12_ours"]["test_key_stats"]["auto_score"] == 2.5
 
 
-def test_an_exercise_that_an_incomplete_record_lacks_is_unknown_and_not_zero(course: Course) -> None:
+def test_an_exercise_that_an_incomplete_record_lacks_is_unknown_and_not_zero(
+    course: Course,
+) -> None:
     record = factories.record(
-        "s01_right", status="incomplete", exercises=(factories.exercise(),), reason="The disk failed."
+        "s01_right",
+        status="incomplete",
+        exercises=(factories.exercise(),),
+        reason="The disk failed.",
     )
     write_gradebook(course, ASSIGNMENT, [record])
     grade = _grades(course)["s01_right"]["test_top_words"]
@@ -157,15 +162,15 @@ def test_what_a_person_entered_in_formgrader_stays_and_is_read_back(course: Cour
 
 
 def test_a_submission_that_nbgrader_cannot_write_does_not_stop_the_others(course: Course) -> None:
-    path = course.records / ASSIGNMENT / "s01_right.ipynb"
-    path.write_text("no notebook", encoding="utf-8")
     records = [
         factories.record(student, exercises=(factories.exercise(points=1.0),))
         for student in ("s01_right", "s02_other_way")
     ]
-    result = write_gradebook(course, ASSIGNMENT, records)
+    broken = factories.source_notebook()
+    broken.nbformat = 99
+    result = write_gradebook(course, ASSIGNMENT, records, {"s01_right": broken})
     assert set(result.failed) == {"s01_right"}
-    assert str(path) in result.failed["s01_right"]
+    assert "nbgrader could not write the gradebook" in result.failed["s01_right"]
     assert result.redone == ("s02_other_way",)
 
 
@@ -297,14 +302,13 @@ def _release(course: Course) -> None:
 
 
 def _hand_in(course: Course, student: str) -> None:
-    """Put the released notebook into `submitted/`, and beside the record, as ingest would."""
-    from shardwork.nbgrader_bridge import starter_notebook
+    """Put the released notebook into `submitted/`."""
+    from shardwork.starter import starter_notebook
 
     folder = course.submitted / student / ASSIGNMENT
     folder.mkdir(parents=True)
     notebook = starter_notebook(course, ASSIGNMENT)
     (folder / f"{ASSIGNMENT}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    write_notebook(course, ASSIGNMENT, student, notebook)
 
 
 def _submission(course: Course, student: str) -> Path:

@@ -275,6 +275,15 @@ def test_every_text_of_an_assignment_is_extracted_with_its_places(course):
     assert messages["## Cutting a list"] == ("source/ch0_lists/ch0_lists.ipynb:ch0-lesson",)
 
 
+def test_the_line_of_a_check_is_looked_up_as_the_judge_gives_it(course):
+    from shardwork.judge.plugin import first_line
+
+    docstring = ast.get_docstring(ast.parse(GRADER).body[1], clean=False)
+    line = first_line(docstring)
+    assert line == "Every value is in one of the halves."
+    assert line in {m.msgid for m in cat.extract(course, "ch0_lists")}
+
+
 def test_translated_missing_and_outdated_texts_are_counted(course):
     messages = cat.extract(course, "ch0_lists")
     write(
@@ -283,8 +292,8 @@ def test_translated_missing_and_outdated_texts_are_counted(course):
         + '\n#, fuzzy\nmsgid "Return a tuple."\nmsgstr "x"\n',
     )
     japanese = cat.load_catalogue(course, "ja", "ch0_lists")
-    # JAPANESE has 6 entries in use, MISSING 6; outdated are "Gone." and the fuzzy one.
-    assert cat.count(messages, japanese) == Counts(translated=6, missing=6, outdated=2)
+    # JAPANESE has 6 entries in use, MISSING 7; outdated are "Gone." and the fuzzy one.
+    assert cat.count(messages, japanese) == Counts(translated=6, missing=7, outdated=2)
 
 
 def test_a_grader_with_a_syntax_error_is_named_with_its_line(course):
@@ -310,7 +319,7 @@ def test_a_public_check_with_a_syntax_error_is_named(course):
 def test_updating_adds_new_texts_retires_vanished_ones_and_keeps_translations(course):
     path = cat.catalogue_path(course, "ja", "ch0_lists")
     write(path, "# By hand.\n" + po_text({**JAPANESE, "Gone.": "なし。", "Never done.": ""}))
-    assert cat.update_catalogue(course, "ch0_lists", "ja") == Counts(6, 6, 0)
+    assert cat.update_catalogue(course, "ch0_lists", "ja") == Counts(6, 7, 0)
     po = polib.pofile(str(path))
     live = {e.msgid: e.msgstr for e in po if not e.obsolete}
     assert live == {**JAPANESE, **dict.fromkeys(MISSING, "")}

@@ -1,0 +1,50 @@
+"""Hand a graded class back: gradebook, feedback pages and report, all from records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from nbformat import NotebookNode
+
+from shardwork.course import Assignment, Course
+from shardwork.errors import ShardworkError
+from shardwork.feedback import write_feedback
+from shardwork.gradebook import write_gradebook
+from shardwork.record import Record
+from shardwork.report import write_report
+
+
+class HandedBack(msgspec.Struct, frozen=True):
+    """What was written. `problems` are sentences; each is about one thing that was not."""
+
+    feedback: tuple[Path, ...] = ()
+    report: Path | None = None
+    problems: tuple[str, ...] = ()
+
+
+def hand_back(course: Course, assignment: Assignment, records: Sequence[Record],
+              notebooks: Mapping[str, NotebookNode]) -> HandedBack:
+    """Write gradebook, feedback and report for these records.
+
+    Each step is tried whatever became of the one before: records are already safe, and a broken
+    gradebook should not keep the feedback from students.
+    """
+    problems: list[str] = []
+    feedback: list[Path] = []
+    report: Path | None = None
+    try:
+        written = write_gradebook(course, assignment.name, records, notebooks)
+        problems += [f"{assignment.name}/{name}: {why}" for name, why in written.failed.items()]
+    except ShardworkError as error:
+        problems.append(f"gradebook: {error}")
+    try:
+        feedback = write_feedback(course, assignment.name, records)
+    except ShardworkError as error:
+        problems.append(f"feedback: {error}")
+    try:
+        report = write_report(course, assignment.name, records)
+    except ShardworkError as error:
+        problems.append(f"report: {error}")
+    return HandedBack(tuple(feedback), report, tuple(problems))

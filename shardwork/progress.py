@@ -1,0 +1,74 @@
+"""Grade a class and hand it back, with a progress bar on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from shardwork.batch import Graded, Settings, grade
+from shardwork.course import Assignment, Course
+from shardwork.handback import HandedBack, hand_back
+from shardwork.ingest import students_of
+from shardwork.recordfile import read_records
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """One assignment of a batch: every submission, and what was handed back."""
+
+    assignment: str
+    graded: tuple[Graded, ...]
+    handed_back: HandedBack
+    seconds: float
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether something could not be judged, written or handed back."""
+        return bool(self.handed_back.problems) or any(
+            one.record is None or one.record.status != "graded" or one.record.needs_attention
+            for one in self.graded
+        )
+
+
+def grade_with_progress(course: Course, assignment: Assignment, settings: Settings,
+                        students: Sequence[str] = ()) -> Outcome:
+    """Grade and hand back one assignment. Interrupted, it says how to go on, and raises."""
+    console = Console(stderr=True, soft_wrap=True)
+    began = time.monotonic()
+    count = len(students) or len(students_of(course, assignment))
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[last]}"), console=console, disable=not console.is_terminal,
+    )  # fmt: skip
+    finished = 0
+
+    def done(one: Graded) -> None:
+        nonlocal finished
+        finished += 1
+        said = "judged" if one.judged else "not judged" if one.record is None else "unchanged"
+        if one.record is not None and one.record.status == "refused":
+            said = "refused"
+        bar.update(task, advance=1, last=f"{one.student} {said}")
+        if not console.is_terminal:
+            console.print(f"{assignment.name} {finished}/{count} {one.student}: {said}", highlight=False)
+
+    try:
+        with bar:
+            task = bar.add_task(assignment.name, total=count, last="")
+            graded = grade(course, assignment, settings, students=students, done=done)
+            bar.update(task, last="handing back")
+            records = read_records(course, assignment.name)
+            notebooks = {g.student: g.notebook for g in graded if g.notebook is not None}
+            handed_back = hand_back(course, assignment, records, notebooks)
+    except KeyboardInterrupt:
+        console.print(
+            f"Interrupted after {finished} of {count} submissions. Their records are kept, and the "
+            f"same command goes on from there: {' '.join(['shardwork', *sys.argv[1:]])}",
+            highlight=False,
+        )
+        raise
+    return Outcome(assignment.name, tuple(graded), handed_back, time.monotonic() - began)
