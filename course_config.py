@@ -12,9 +12,15 @@ course = {
             "due": "2027-01-15T23:59:59+09:00",
             "seed": 20261,
             "exercises": [
-                {"name": "key_stats", "points": 5, "minutes": 35, "track": "core"},
+                {
+                    "name": "key_stats",
+                    "points": 5,
+                    "minutes": 35,
+                    "track": "core",
+                    "weights": {"test_values": 2, "test_small_shuffle": 2, "test_one_shuffle": 2},
+                },
             ],
-            "limits": {"cell_s": 60, "call_s": 40, "total_s": 900, "memory_mb": 4096},
+            "limits": {"cell_s": 60, "call_s": 30, "total_s": 600, "memory_mb": 4096},
             "cluster": {"spark_master": "local[2]"},
         },
         {
@@ -23,9 +29,15 @@ course = {
             "due": "2027-01-29T23:59:59+09:00",
             "seed": 20262,
             "exercises": [
-                {"name": "tree", "points": 5, "minutes": 30, "track": "core"},
+                {
+                    "name": "tree",
+                    "points": 5,
+                    "minutes": 30,
+                    "track": "core",
+                    "weights": {"test_values_and_order": 2, "test_depth": 3, "test_fan_in": 2},
+                },
             ],
-            "limits": {"cell_s": 45, "call_s": 20, "total_s": 600, "memory_mb": 3072},
+            "limits": {"cell_s": 40, "call_s": 20, "total_s": 400, "memory_mb": 3072},
         },
         {
             "name": "ch4_training",
@@ -33,9 +45,15 @@ course = {
             "due": "2027-02-12T23:59:59+09:00",
             "seed": 20263,
             "exercises": [
-                {"name": "dp_grads", "points": 5, "minutes": 30, "track": "core"},
+                {
+                    "name": "dp_grads",
+                    "points": 5,
+                    "minutes": 30,
+                    "track": "core",
+                    "weights": {"test_uneven_shards": 2, "test_different_weights": 2},
+                },
             ],
-            "limits": {"cell_s": 60, "call_s": 30, "total_s": 600, "memory_mb": 4096},
+            "limits": {"cell_s": 40, "call_s": 20, "total_s": 400, "memory_mb": 4096},
         },
     ],
 }

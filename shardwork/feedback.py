@@ -26,7 +26,15 @@ from shardwork.course import Assignment, Course
 from shardwork.gradebook import HandGrading, read_hand_grading
 from shardwork.misconceptions import Misconception, Misconceptions, load_misconceptions
 from shardwork.plaintext import filled, plain, plain_line
-from shardwork.record import Cause, CellOutcome, CheckResult, NoticeKind, Record, Verdict
+from shardwork.record import (
+    ADDED_PREFIX,
+    Cause,
+    CellOutcome,
+    CheckResult,
+    NoticeKind,
+    Record,
+    Verdict,
+)
 from shardwork.recordfile import check_student, read_record, record_path
 
 DOMAIN = "shardwork"
@@ -248,7 +256,9 @@ def render_feedback(
         notices=_notices(record, language),
         provisional=any(exercise.provisional for exercise in exercises),
         reason=plain(language.tell(record.reason), MESSAGE_LIMIT_CHARS, 20),
-        reference=record.submission_digest.removeprefix("sha256:")[:12],
+        reference=plain_line(record.submission_digest.removeprefix("sha256:"), 12).rstrip("…"),
+        graded_at=plain_line(record.graded_at[:16].replace("T", " "), 16),
+        version=plain_line(record.versions.get("shardwork", ""), 20),
     )
 
 
@@ -418,7 +428,11 @@ def _cells(record: Record, language: Language) -> tuple[CellView, ...]:
 
 
 def _is_worth_showing(cell: CellOutcome) -> bool:
-    return bool(cell.text.strip() or cell.error.strip() or cell.status not in {"ran", "not_run"})
+    """Whether a cell is the student's own or a public check and said something, or went wrong."""
+    if cell.status not in {"ran", "not_run"}:
+        return True
+    is_ours = cell.grade_id is None and not cell.cell_id.startswith(ADDED_PREFIX)
+    return not is_ours and bool(cell.text.strip() or cell.error.strip())
 
 
 def _without_blank_edges(text: str) -> str:

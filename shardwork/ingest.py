@@ -27,7 +27,7 @@ from nbformat import NotebookNode
 from shardwork.course import Assignment, Course
 from shardwork.notebook import Role, role
 from shardwork.plaintext import plain_line
-from shardwork.record import Notice, NoticeKind
+from shardwork.record import ADDED_PREFIX, Notice, NoticeKind
 from shardwork.recordfile import check_student
 
 MAX_FILE_BYTES = 8 << 20
@@ -313,7 +313,7 @@ def _insert_added(notebook: NotebookNode, template: NotebookNode, cells: list[_C
         elif cell.kind == "code" and cell.source.strip() and added < MAX_ADDED_CELLS:
             added += 1
             after[place].append(
-                nbformat.v4.new_code_cell(cell.source, id=f"added-{added}", metadata={"tags": ["added"]})
+                nbformat.v4.new_code_cell(cell.source, id=f"{ADDED_PREFIX}{added}")
             )
     setup = next((c.id for c in template.cells if role(c) is Role.SETUP), None)
     rebuilt = []

@@ -7,8 +7,12 @@ bytes. Nothing is told by colour alone: bars carry their numbers, parts their ha
 from __future__ import annotations
 
 import io
+import unicodedata
+import warnings
 from collections.abc import Sequence
 from typing import Any
+
+from shardwork.plaintext import plain_line
 
 INK = "#1b1f24"
 SOFT = "#4a525c"
@@ -18,6 +22,8 @@ PARTS = (("#2f6f4f", ""), ("#d9b25f", "////"), ("#c9ced6", "...."))
 """Colour and hatching of the parts of a stacked bar: full, in part, none."""
 
 WIDTH_INCH = 7.6
+TEXT_POINTS = 9
+LABEL_LIMIT_CHARS = 40
 
 
 def histogram(bins: Sequence[tuple[float, float, int]], *, x_label: str, y_label: str) -> str:
@@ -43,6 +49,7 @@ def histogram(bins: Sequence[tuple[float, float, int]], *, x_label: str, y_label
 def counts(rows: Sequence[tuple[str, float]], *, x_label: str) -> str:
     """Return a horizontal bar for each row, the first at the top, with its number at its end."""
     figure, axes = _axes(0.75 + 0.3 * len(rows))
+    _make_room(figure, [name for name, _ in rows])
     drawn = axes.barh(range(len(rows)), [value for _, value in rows], height=0.68, color=BAR)
     axes.bar_label(drawn, [f"{value:.4g}" for _, value in rows], padding=4, color=INK, fontsize=9)
     axes.set_yticks(range(len(rows)), [_label(name) for name, _ in rows])
@@ -103,9 +110,27 @@ def _axes(height_inch: float) -> tuple[Any, Any]:
     axes = figure.add_subplot()
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
-    axes.tick_params(colors=INK, length=0, labelsize=9)
+    axes.tick_params(colors=INK, length=0, labelsize=TEXT_POINTS)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def _make_room(figure: Any, names: Sequence[str]) -> None:
+    """Set the margins by hand: matplotlib measures with a font that lacks many scripts."""
+    width, height = figure.get_size_inches()
+    longest = max((sum(_ems(c) for c in _label(name)) for name in names), default=0)
+    figure.set_layout_engine(None)
+    figure.subplots_adjust(
+        left=min((longest * TEXT_POINTS / 72 + 0.15) / width, 0.6),
+        right=0.98,
+        top=1 - 0.08 / height,
+        bottom=0.5 / height,
+    )
+
+
+def _ems(character: str) -> float:
+    """Return how wide a character is at most, in the font's size."""
+    return 1.05 if unicodedata.east_asian_width(character) in "WF" else 0.68
 
 
 def _key(colour: str, hatch: str, label: str) -> Any:
@@ -115,8 +140,8 @@ def _key(colour: str, hatch: str, label: str) -> Any:
 
 
 def _label(text: str) -> str:
-    """Keep matplotlib from reading `$` as mathematics."""
-    return text.replace("$", r"\$")
+    """Make a name fit, and keep matplotlib from reading `$` as mathematics."""
+    return plain_line(text, LABEL_LIMIT_CHARS).replace("$", r"\$")
 
 
 def _svg(figure: Any) -> str:
@@ -124,8 +149,12 @@ def _svg(figure: Any) -> str:
 
     written = io.StringIO()
     # Text stays text: the reader's browser has the fonts for every language, this machine may not.
-    with mpl.rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": "shardwork", "font.family": ["sans-serif"]}
+    with (
+        warnings.catch_warnings(),
+        mpl.rc_context(
+            {"svg.fonttype": "none", "svg.hashsalt": "shardwork", "font.family": ["sans-serif"]}
+        ),
     ):
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     return written.getvalue()

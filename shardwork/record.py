@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 
 SCHEMA = "shardwork.record/1"
+ADDED_PREFIX = "added-"
+"""Ids of code cells that a student added to the notebook begin so."""
 
 
 class Verdict(enum.Enum):

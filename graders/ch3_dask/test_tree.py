@@ -90,6 +90,9 @@ def test_values_and_order(student, dask, rng):
         run = Reduction(student, dask, n, fan_in)
         value = run.compute()
         if value == run.right:
+            assert run.parts.loads == n, blame(
+                because="{n} parts were loaded {loads} times.", n=n, loads=run.parts.loads
+            )
             continue
         numbers = [int(word) for word in value.strip("<>").split("><")] if value else []
         code = "ORDER_BROKEN" if sorted(numbers) == list(range(n)) else None
@@ -152,6 +155,7 @@ def test_edges(student, dask, seed):
     assert "ValueError" in student.refusal("tree", [], Concatenate(), 2), blame(
         because="An empty list of parts should raise ValueError."
     )
-    assert "ValueError" in student.refusal("tree", parts, Concatenate(), 1), blame(
-        because="A fan_in of 1 should raise ValueError."
-    )
+    for some in (parts, parts[:1]):
+        assert "ValueError" in student.refusal("tree", some, Concatenate(), 1), blame(
+            because="A fan_in of 1 should raise ValueError."
+        )

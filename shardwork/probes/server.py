@@ -255,6 +255,11 @@ class Server:
         return self._decode(answer.value)
 
     def _describe(self, number: int, error: BaseException, place: str) -> Raised:
+        root = getattr(error, "root", None)  # of a lab.RankError: the rank that failed first
+        if root is not None:
+            kind = root.error.partition(":")[0].strip()[:100]
+            where = "unanswered" if kind == "NotImplementedError" else place
+            return Raised(number, where, [kind], root.error[:2000], rank=root.rank)  # type: ignore[arg-type]
         cell_frames = [f for f in _frames(error) if _is_cell(f.filename)]
         line = cell_frames[-1].lineno if cell_frames else None
         rank = next((int(n[5:]) for n in getattr(error, "__notes__", ()) if n.startswith("rank ")), None)
@@ -278,21 +283,26 @@ def _gloo_allreduce(tensor: Any) -> None:
     """Sum `tensor` over all gloo ranks, in place."""
     import torch.distributed as dist
 
-    dist.all_reduce(tensor)
+    _require_float64(tensor)
+    dist.all_reduce(tensor.data)
 
 
 def _in_place(call: Callable[..., object]) -> Callable[..., object]:
     """Give an instrument that maps an array to an array the shape of an in-place collective."""
 
     def allreduce(tensor: Any) -> None:
-        import torch
-
-        if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float64:
-            raise TypeError("allreduce takes one float64 tensor")
+        _require_float64(tensor)
         total: Any = call(tensor)
         tensor.data.copy_(total.reshape(tensor.shape))
 
     return allreduce
+
+
+def _require_float64(tensor: object) -> None:
+    import torch
+
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float64:
+        raise TypeError("allreduce takes one float64 tensor")
 
 
 def _to_torch(tensor: Tensor) -> object:

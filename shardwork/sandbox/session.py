@@ -277,9 +277,7 @@ class Session:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
 
         def outcome(status: Any, error: str = "") -> CellOutcome:
-            text = "".join(
-                o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout"
-            )
+            text = "".join(_shown(output) for output in cell.outputs)
             return CellOutcome(cell.id, grade_id, status, plain(text), plain(error))
 
         limit = min(self._assignment.limits.cell_s, self.seconds_left())
@@ -361,6 +359,15 @@ class _BoundedClient(NotebookClient):  # type: ignore[misc]
         elif kind in ("display_data", "execute_result") and len(cell.outputs) > 100:
             return None
         return super().process_message(msg, cell, cell_index)
+
+
+def _shown(output: NotebookNode) -> str:
+    """Return what a cell's output says to the student: what it printed, and its last value."""
+    if output.output_type == "stream" and output.name == "stdout":
+        return str(output.text)
+    if output.output_type == "execute_result":
+        return str(output.data.get("text/plain", "")) + "\n"
+    return ""
 
 
 def _defines(cell: NotebookNode) -> bool:

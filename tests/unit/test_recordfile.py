@@ -160,7 +160,7 @@ def test_a_record_under_another_students_name_is_refused(course: Course) -> None
         "[a]",
         "a*",
         "who?",
-    ],  # fmt: skip
+    ],
 )
 def test_a_name_that_is_no_folder_name_is_refused(name: str) -> None:
     with pytest.raises(ShardworkError, match="Student name"):

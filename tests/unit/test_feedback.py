@@ -1,0 +1,325 @@
+"""The page that a student reads."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import polib
+import pytest
+from babel.messages.extract import extract_from_file
+
+from shardwork.course import Course
+from shardwork.feedback import feedback_page, show_points, write_feedback
+from shardwork.gradebook import HandGrading
+from shardwork.record import Cause, CellOutcome, Notice, NoticeKind, Record, Verdict
+from tests import factories
+from tests.factories import ASSIGNMENT
+
+pytestmark = pytest.mark.unit
+
+REPOSITORY = Path(__file__).parents[2]
+CATALOGUE = REPOSITORY / "locale" / "ja" / "LC_MESSAGES" / "shardwork.po"
+HOSTILE = "</pre><script>alert(1)</script>\x1b[31m\u202e<img src=x onerror=alert(2)>"
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Course:
+    """A course with misconceptions, and with the engine's own Japanese catalogue."""
+    course = factories.course(tmp_path)
+    folder = course.graders / ASSIGNMENT
+    folder.mkdir(parents=True)
+    (folder / "misconceptions.toml").write_text(factories.MISCONCEPTIONS, encoding="utf-8")
+    catalogues = course.locale / "ja" / "LC_MESSAGES"
+    catalogues.mkdir(parents=True)
+    (catalogues / "shardwork.po").write_bytes(CATALOGUE.read_bytes())
+    own = polib.POFile()
+    own.append(polib.POEntry(msgid="The figures of every key are right.", msgstr="値が正しい。"))
+    own.append(
+        polib.POEntry(
+            msgid="All values of a key are sent to one place before anything is added up.",
+            msgstr="集計の前に、キーごとの値がすべて1か所に送られています。",
+        )
+    )
+    own.save(str(catalogues / f"{ASSIGNMENT}.po"))
+    return course
+
+
+class Page(HTMLParser):
+    """What a page is made of: elements with their attributes, and its text."""
+
+    VOID = frozenset({"meta", "br", "img", "link", "hr", "input"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.open):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def _hostile_record() -> Record:
+    check = factories.check(
+        Verdict.FAILED, cause=Cause.RAISED, message="It raised {type}.", evidence={"type": HOSTILE},
+        line=HOSTILE,
+    )  # fmt: skip
+    return factories.record(
+        "eve<script>",
+        exercises=(factories.exercise(points=0, checks=(check,)),),
+        cells=(CellOutcome("a", "key_stats", "raised", HOSTILE * 2_000, HOSTILE * 2_000),),
+        notices=(Notice(NoticeKind.CELL_MISSING, HOSTILE, HOSTILE, flagged=True),),
+        reason=HOSTILE,
+        versions={"shardwork": HOSTILE},
+        graded_at=HOSTILE,
+    )
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_page_is_well_formed_and_accessible(course: Course, language: str) -> None:
+    for record in [*factories.a_class(), _hostile_record()]:
+        page = Page(feedback_page(record, course, language))
+        assert page.open == []
+        assert page.all("html") == [{"lang": language}]
+        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        assert levels.count(1) == 1
+        assert levels[0] == 1
+        assert all(b - a <= 1 for a, b in pairwise(levels)), levels
+        assert all(cell.get("scope") in {"row", "col"} for cell in page.all("th"))
+        assert len(page.all("caption")) == len(page.all("table"))
+        links = [a["href"] for a in page.all("a")]
+        identities = [a["id"] for _, a in page.elements if "id" in a]
+        assert links[0] == "#content"
+        assert all(link is not None and link[1:] in identities for link in links)
+        assert len(identities) == len(set(identities))
+
+
+def test_a_page_asks_for_nothing_and_runs_nothing(course: Course) -> None:
+    for record in [*factories.a_class(), _hostile_record()]:
+        html = feedback_page(record, course, "en")
+        page = Page(html)
+        names = {tag for tag, _ in page.elements}
+        assert not names & {"script", "link", "iframe", "object", "embed", "form", "img", "base"}
+        for _, attributes in page.elements:
+            assert not [name for name in attributes if name.startswith("on") or name == "style"]
+            assert not {"src", "srcset"} & attributes.keys()
+        (policy,) = [str(m["content"]) for m in page.all("meta") if "http-equiv" in m]
+        style = html.split("<style>")[1].split("</style>")[0]
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert "default-src 'none'" in policy
+        assert f"style-src 'sha256-{digest}';" in policy
+        assert "unsafe" not in policy
+
+
+def test_a_students_text_is_shown_and_never_markup_nor_a_control_character(course: Course) -> None:
+    html = feedback_page(_hostile_record(), course, "en")
+    assert "<script" not in html
+    assert "onerror=alert(2)>" not in html
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", html)
+    assert "⟨U+202E⟩" in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_a_page_is_bounded_whatever_a_notebook_prints(course: Course) -> None:
+    cells = tuple(CellOutcome(f"added-{i}", None, "ran", "x" * 1_000_000) for i in range(10))
+    html = feedback_page(factories.record(cells=cells), course, "en")
+    assert len(html) < 100_000
+
+
+def test_what_the_course_itself_prints_is_not_on_the_page_unless_it_went_wrong(
+    course: Course,
+) -> None:
+    cells = (
+        CellOutcome("lesson-example", None, "ran", "printed by the lesson"),
+        CellOutcome("lesson-other", None, "raised", "", "raised in the lesson"),
+        CellOutcome("added-1", None, "ran", "printed by the student"),
+        CellOutcome("key_stats", "key_stats", "ran", "printed by the answer"),
+    )
+    text = Page(feedback_page(factories.record(cells=cells), course, "en")).text
+    assert "printed by the lesson" not in text
+    assert "raised in the lesson" in text
+    assert "printed by the student" in text
+    assert "printed by the answer" in text
+
+
+def test_a_failed_check_says_why_and_what_happened_and_where_to_read(course: Course) -> None:
+    text = Page(feedback_page(factories.a_class()[3], course, "en")).text
+    assert "5.5 of 8" in text
+    assert "Values are combined before they cross the network." in text
+    assert "Every one of the 20,000 values crossed the network." in text
+    assert "All values of a key are sent to one place before anything is added up." in text
+    assert 'Read "Combine before you shuffle" again.' in text
+
+
+def test_a_message_is_filled_from_the_evidence(course: Course) -> None:
+    text = Page(feedback_page(factories.a_class()[5], course, "en")).text
+    assert "The mean is off by 4.0 %." in text
+
+
+def test_detail_evidence_and_the_text_of_notices_are_not_the_students(course: Course) -> None:
+    for record in factories.a_class():
+        html = feedback_page(record, course, "en")
+        assert "361784" not in html
+        assert "bwrap" not in html
+        assert "Two cells claim" not in html
+        assert "GROUP_BY_KEY" not in html
+
+
+def test_an_error_of_ours_is_called_our_fault_and_not_a_zero(course: Course) -> None:
+    text = Page(feedback_page(factories.a_class()[11], course, "en")).text
+    assert "Part of this is not final" in text
+    assert "our fault" in text
+    assert "not a zero" in text
+    for record in factories.a_class()[:10]:
+        assert "our fault" not in Page(feedback_page(record, course, "en")).text
+
+
+def test_an_error_never_shows_the_misconception_or_the_message_beside_it(course: Course) -> None:
+    check = factories.check(Verdict.ERROR, code="GROUP_BY_KEY", message="engine says no")
+    record = factories.record(
+        exercises=(factories.exercise(points=0, checks=(check,), provisional=True),)
+    )
+    html = feedback_page(record, course, "en")
+    assert "engine says no" not in html
+    assert "sent to one place" not in html
+
+
+def test_a_refused_submission_says_why_and_what_to_do(course: Course) -> None:
+    text = Page(feedback_page(factories.a_class()[10], course, "en")).text
+    assert "Your submission could not be graded" in text
+    assert "it is no JSON" in text
+    assert "hand the notebook in again" in text
+    assert "Not judged" in text
+
+
+@pytest.mark.parametrize("cause", [c for c in Cause if c is not Cause.OBSERVED])
+def test_every_way_to_fail_has_its_own_sentence(course: Course, cause: Cause) -> None:
+    def text(cause: Cause) -> str:
+        check = factories.check(Verdict.FAILED, cause=cause)
+        exercises = (factories.exercise(points=0, checks=(check,)),)
+        return Page(feedback_page(factories.record(exercises=exercises), course, "en")).text
+
+    assert text(cause) != text(Cause.OBSERVED)
+    assert len({text(other) for other in Cause}) == len(Cause)
+
+
+def test_every_state_is_told_in_words_beside_its_symbol(course: Course) -> None:
+    html = feedback_page(factories.a_class()[3], course, "en")
+    symbols = re.findall(
+        r'<span class="symbol" aria-hidden="true">(.)</span>(\w[\w ]*)</span>', html
+    )
+    assert set(symbols) == {("✓", "Passed"), ("✓", "Complete"), ("✗", "Not yet"), ("◐", "In part")}
+
+
+def test_the_page_speaks_the_students_language(course: Course) -> None:
+    text = Page(feedback_page(factories.a_class()[3], course, "ja")).text
+    assert "フィードバック" in text
+    assert "値が正しい。" in text
+    assert "集計の前に、キーごとの値がすべて1か所に送られています。" in text
+    assert "Passed" not in text
+    # No Japanese text is in the catalogue for this one: it falls back to English.
+    assert "Values are combined before they cross the network." in text
+
+
+def test_a_language_that_the_course_does_not_have_falls_back_to_its_first(course: Course) -> None:
+    assert Page(feedback_page(factories.record(), course, "fr")).all("html") == [{"lang": "en"}]
+
+
+def test_a_translation_with_a_wrong_placeholder_falls_back_to_english(course: Course) -> None:
+    path = course.locale / "ja" / "LC_MESSAGES" / "shardwork.po"
+    text = path.read_text(encoding="utf-8").replace(
+        "フィードバック:{title}", "フィードバック:{titel}"
+    )
+    path.write_text(text, encoding="utf-8")
+    assert "Feedback: Apache Spark" in feedback_page(factories.record(), course, "ja")
+
+
+def test_what_a_person_entered_wins_over_the_record(course: Course) -> None:
+    by_hand = HandGrading({"key_stats": 4.0}, {"key_stats": "Seen <b>by hand</b>."}, 1.5)
+    html = feedback_page(factories.a_class()[11], course, "en", by_hand)
+    text = Page(html).text
+    assert "5.5 of 8" in text  # 4 + 3 - 1.5
+    assert "entered by your teaching assistant" in text
+    assert "Seen &lt;b&gt;by hand&lt;/b&gt;." in html
+    assert "Part of this is not final" not in text
+    assert "Handed in late −1.5" in text
+
+
+def test_a_late_penalty_never_makes_points_negative(course: Course) -> None:
+    record = factories.a_class()[2]
+    html = feedback_page(record, course, "en", HandGrading(late_penalty=5.0))
+    assert "0 of 8" in Page(html).text
+
+
+def test_the_same_record_gives_the_same_bytes(course: Course) -> None:
+    for record in factories.a_class():
+        assert feedback_page(record, course, "ja") == feedback_page(record, course, "ja")
+
+
+def test_pages_lie_where_nbgraders_exchange_looks_and_unchanged_ones_are_left_alone(
+    course: Course,
+) -> None:
+    records = factories.a_class()
+    paths = write_feedback(course, ASSIGNMENT, records)
+    assert paths[0] == course.root / "feedback/s01_right/ch2_spark/ch2_spark.html"
+    before = [path.stat().st_mtime_ns for path in paths]
+    write_feedback(course, ASSIGNMENT, records)
+    assert [path.stat().st_mtime_ns for path in paths] == before
+
+
+@pytest.mark.parametrize(
+    ("points", "shown"),
+    [(3.0, "3"), (2.5, "2.5"), (5 / 3, "1.67"), (0.0, "0"), (-0.0, "0"), (100.0, "100")],
+)
+def test_points_have_at_most_two_decimals(points: float, shown: str) -> None:
+    assert show_points(points) == shown
+
+
+def _sentences() -> set[str]:
+    """Every text of the pages that goes through gettext, found by Babel."""
+    package = REPOSITORY / "shardwork"
+    found: set[str] = set()
+    for name in ("feedback.py", "report.py"):
+        for message in extract_from_file(
+            "python", package / name, keywords={"say": None, "N_": None}
+        ):
+            found.add(message[1] if isinstance(message[1], str) else message[1][0])
+    for path in sorted((package / "templates").glob("*.j2")):
+        for message in extract_from_file("jinja2.ext:babel_extract", path, keywords={"say": None}):
+            found.add(message[1] if isinstance(message[1], str) else message[1][0])
+    assert len(found) > 80
+    return found
+
+
+def test_every_sentence_of_the_pages_is_in_japanese_with_the_same_placeholders() -> None:
+    catalogue = {entry.msgid: entry for entry in polib.pofile(str(CATALOGUE))}
+    missing = sorted(_sentences() - catalogue.keys())
+    assert not missing
+    for msgid, entry in catalogue.items():
+        assert entry.msgstr, msgid
+        assert not entry.fuzzy, msgid
+        fields = re.findall(r"\{\w+\}", msgid)
+        assert sorted(fields) == sorted(re.findall(r"\{\w+\}", entry.msgstr)), msgid
