@@ -76,8 +76,14 @@ def default_jobs(assignment: Assignment) -> int:
     return max(1, min(cores, fits))
 
 
-def grade(course: Course, assignment: Assignment, settings: Settings, *, students: Sequence[str] = (),
-          done: Callable[[Graded], None] = lambda graded: None) -> list[Graded]:
+def grade(
+    course: Course,
+    assignment: Assignment,
+    settings: Settings,
+    *,
+    students: Sequence[str] = (),
+    done: Callable[[Graded], None] = lambda graded: None,
+) -> list[Graded]:
     """Grade the class (or only `students`), `settings.jobs` submissions at a time.
 
     `done` hears each submission when its record is written; it is called in this thread. Raises
@@ -164,7 +170,9 @@ class _Batch:
             before = self._record_before(student)
             if taken.notebook is None:
                 return self._keep(before, self._refused(taken), judged=False, notebook=None)
-            known = {} if before is None or self._settings.force else self._still_valid(before, taken)
+            known = (
+                {} if before is None or self._settings.force else self._still_valid(before, taken)
+            )
             due = [e.name for e in self._assignment.exercises if e.name not in known]
             if not due:
                 assert before is not None
@@ -212,8 +220,13 @@ class _Batch:
             }
         )
 
-    def _judge(self, taken: Ingested, known: dict[str, ExerciseResult], due: list[str],
-               processes: JudgeProcesses) -> Record:
+    def _judge(
+        self,
+        taken: Ingested,
+        known: dict[str, ExerciseResult],
+        due: list[str],
+        processes: JudgeProcesses,
+    ) -> Record:
         began = time.monotonic()
         checks: dict[str, tuple[CheckResult, ...]] = {
             name: (_undecided(name),) for name in due if name in taken.undecided
@@ -248,9 +261,15 @@ class _Batch:
                 checks[name] = (_not_judged(problem or "the judge said nothing of it"),)
         return self._assemble(taken, known, checks, cells, timing, problem)
 
-    def _assemble(self, taken: Ingested, known: dict[str, ExerciseResult],
-                  checks: dict[str, tuple[CheckResult, ...]], cells: tuple[CellOutcome, ...],
-                  timing: Timing, problem: str) -> Record:
+    def _assemble(
+        self,
+        taken: Ingested,
+        known: dict[str, ExerciseResult],
+        checks: dict[str, tuple[CheckResult, ...]],
+        cells: tuple[CellOutcome, ...],
+        timing: Timing,
+        problem: str,
+    ) -> Record:
         """Make the record. Points are added up anew, so changed points need no judging."""
         exercises = tuple(
             score(
@@ -295,8 +314,9 @@ class _Batch:
             versions=versions(),
         )
 
-    def _keep(self, before: Record | None, record: Record, *, judged: bool,
-              notebook: NotebookNode | None) -> Graded:
+    def _keep(
+        self, before: Record | None, record: Record, *, judged: bool, notebook: NotebookNode | None
+    ) -> Graded:
         """Write the record unless it says what the one before says."""
         if before is not None and not judged:
             undated = msgspec.structs.replace(record, graded_at=before.graded_at)
@@ -348,7 +368,9 @@ def _check_weights(course: Course, assignment: Assignment) -> None:
             )
 
 
-def grader_digest(course: Course, assignment: str, exercise: str, misconceptions: Misconceptions) -> str:
+def grader_digest(
+    course: Course, assignment: str, exercise: str, misconceptions: Misconceptions
+) -> str:
     """Return the SHA-256 of what judges an exercise.
 
     That is its grader, the modules beside it that it may import, and the codes it may name.
@@ -372,7 +394,11 @@ def engine_digest() -> str:
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions that a record names: the engine's, Python's and the libraries'."""
-    found = {"shardwork": __version__, "engine": engine_digest()[:16], "python": platform.python_version()}
+    found = {
+        "shardwork": __version__,
+        "engine": engine_digest()[:16],
+        "python": platform.python_version(),
+    }
     return found | {name: importlib.metadata.version(name) for name in _LIBRARIES}
 
 

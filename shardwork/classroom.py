@@ -78,7 +78,9 @@ def hand_in(course: Course, assignment: Assignment, pupils: list[Pupil]) -> int:
     return changed
 
 
-def _answers(course: Course, assignment: Assignment) -> Iterator[tuple[str, str | None, str | None, bool]]:
+def _answers(
+    course: Course, assignment: Assignment
+) -> Iterator[tuple[str, str | None, str | None, bool]]:
     """Yield (what is handed in, source or None for the release as it is, code, full points)."""
     exercise = assignment.exercises[0].name
     solutions = solutions_of(course, assignment.name, exercise)

@@ -64,7 +64,9 @@ def encode(outcome: Outcome) -> str:
     ).decode()
 
 
-def print_class(course: Course, outcome: Outcome, handed_in: Mapping[str, str] | None = None) -> None:
+def print_class(
+    course: Course, outcome: Outcome, handed_in: Mapping[str, str] | None = None
+) -> None:
     """Print the table of a class, what needs a person, and the paths to open.
 
     `handed_in` adds a column with what each student is known to have handed in (a made-up class).

@@ -162,7 +162,9 @@ def load_course(root: Path | None = None) -> Course:
     try:
         config = msgspec.convert(namespace["course"], CourseConfig)
     except msgspec.ValidationError as error:
-        raise CourseError(f"{path}: {error}. See docs/author.md for what may stand there.") from error
+        raise CourseError(
+            f"{path}: {error}. See docs/author.md for what may stand there."
+        ) from error
     _reject_duplicates(path, config)
     return Course(root, config)
 

@@ -193,6 +193,11 @@ class ExerciseView(NamedTuple):
     comment: str
     provisional: bool
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is more to say of it than its points."""
+        return bool(self.checks or self.comment or self.by_hand)
+
 
 class CellView(NamedTuple):
     """What one cell printed and raised."""

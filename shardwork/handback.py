@@ -24,8 +24,12 @@ class HandedBack(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
-def hand_back(course: Course, assignment: Assignment, records: Sequence[Record],
-              notebooks: Mapping[str, NotebookNode]) -> HandedBack:
+def hand_back(
+    course: Course,
+    assignment: Assignment,
+    records: Sequence[Record],
+    notebooks: Mapping[str, NotebookNode],
+) -> HandedBack:
     """Write gradebook, feedback and report for these records.
 
     Each step is tried whatever became of the one before: records are already safe, and a broken

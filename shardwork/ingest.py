@@ -209,8 +209,9 @@ def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _reject_other_assignment(raw: dict[str, Any], cells: list[_Cell], template: NotebookNode,
-                             assignment: Assignment) -> None:
+def _reject_other_assignment(
+    raw: dict[str, Any], cells: list[_Cell], template: NotebookNode, assignment: Assignment
+) -> None:
     named = _dict(_dict(raw.get("metadata")).get("shardwork")).get("assignment")
     # "setup" is a cell of every assignment
     known = {c.id for c in template.cells} | {e.name for e in assignment.exercises}
@@ -227,8 +228,9 @@ def _reject_other_assignment(raw: dict[str, Any], cells: list[_Cell], template: 
         )
 
 
-def _rebuild(template: NotebookNode, cells: list[_Cell],
-             assignment: Assignment) -> tuple[NotebookNode, list[Notice], tuple[str, ...]]:
+def _rebuild(
+    template: NotebookNode, cells: list[_Cell], assignment: Assignment
+) -> tuple[NotebookNode, list[Notice], tuple[str, ...]]:
     notebook = copy.deepcopy(template)
     notices: list[Notice] = []
     undecided: list[str] = []
@@ -268,7 +270,9 @@ def _duplicated(name: str, times: int) -> Notice:
 
 
 def _missing(name: str, cells: list[_Cell], known: set[str]) -> Notice:
-    strangers = [n for c in cells if c.kind == "code" and (n := c.grade_id or c.id) and n not in known]
+    strangers = [
+        n for c in cells if c.kind == "code" and (n := c.grade_id or c.id) and n not in known
+    ]
     similar = difflib.get_close_matches(name, strangers, n=1)
     found = f"; found `{similar[0]}`" if similar else ""
     return Notice(
@@ -300,8 +304,9 @@ def _edited_metadata(cell: NotebookNode, mine: list[_Cell]) -> Iterator[Notice]:
             )  # fmt: skip
 
 
-def _insert_added(notebook: NotebookNode, template: NotebookNode, cells: list[_Cell],
-                  known: set[str]) -> None:
+def _insert_added(
+    notebook: NotebookNode, template: NotebookNode, cells: list[_Cell], known: set[str]
+) -> None:
     """Put the code cells that the student added behind the known cell they stood behind."""
     after: dict[str | None, list[NotebookNode]] = defaultdict(list)
     place: str | None = None
@@ -312,9 +317,7 @@ def _insert_added(notebook: NotebookNode, template: NotebookNode, cells: list[_C
             place = name
         elif cell.kind == "code" and cell.source.strip() and added < MAX_ADDED_CELLS:
             added += 1
-            after[place].append(
-                nbformat.v4.new_code_cell(cell.source, id=f"{ADDED_PREFIX}{added}")
-            )
+            after[place].append(nbformat.v4.new_code_cell(cell.source, id=f"{ADDED_PREFIX}{added}"))
     setup = next((c.id for c in template.cells if role(c) is Role.SETUP), None)
     rebuilt = []
     for cell in notebook.cells:

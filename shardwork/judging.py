@@ -59,8 +59,9 @@ class JudgeProcesses:
                 self._running.discard(process)
 
 
-def run_judge(job: Job, processes: JudgeProcesses, limit_s: float,
-              heard: Callable[[Judged], None]) -> Finished | Problem:
+def run_judge(
+    job: Job, processes: JudgeProcesses, limit_s: float, heard: Callable[[Judged], None]
+) -> Finished | Problem:
     """Run one job in a judge process of its own, and return how it ended.
 
     `heard` is called with each exercise as it is judged. A judge that dies or is still running

@@ -17,7 +17,9 @@ def print_matrix(matrix: Matrix, console: Console) -> None:
         console.print(f"missing: {sentence}", markup=False)
     for row in matrix.rows:
         if row.problem:
-            console.print(f"{row.assignment}/{row.exercise} {row.name}: {row.problem}", markup=False)
+            console.print(
+                f"{row.assignment}/{row.exercise} {row.name}: {row.problem}", markup=False
+            )
         for cell in row.cells:
             if cell.wrong:
                 console.print(
@@ -38,7 +40,13 @@ def _table(title: str, rows: list[Row]) -> Table:
     table.add_column("verdict")
     for row in rows:
         points = sorted({cell.points for cell in row.cells})
-        spread = f"{points[0]:g}" if len(points) == 1 else f"{points[0]:g} to {points[-1]:g}" if points else "-"
+        spread = (
+            f"{points[0]:g}"
+            if len(points) == 1
+            else f"{points[0]:g} to {points[-1]:g}"
+            if points
+            else "-"
+        )
         right = sum(cell.wrong is None for cell in row.cells)
         table.add_row(
             row.name, row.kind.value, f"{spread} of {row.max_points:g}", _named(row.cells),

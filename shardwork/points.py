@@ -16,7 +16,9 @@ def score(exercise: Exercise, key: str, checks: Sequence[CheckResult]) -> Exerci
     """
     weights = [weight_of(exercise.weights, check.name) for check in checks]
     earned = sum(
-        weight for weight, check in zip(weights, checks, strict=True) if check.verdict is Verdict.PASSED
+        weight
+        for weight, check in zip(weights, checks, strict=True)
+        if check.verdict is Verdict.PASSED
     )
     total = sum(weights)
     points = round(exercise.points * earned / total, 2) if total else 0.0

@@ -34,8 +34,9 @@ class Outcome(msgspec.Struct, frozen=True):
         )
 
 
-def grade_with_progress(course: Course, assignment: Assignment, settings: Settings,
-                        students: Sequence[str] = ()) -> Outcome:
+def grade_with_progress(
+    course: Course, assignment: Assignment, settings: Settings, students: Sequence[str] = ()
+) -> Outcome:
     """Grade and hand back one assignment. Interrupted, it says how to go on, and raises."""
     console = Console(stderr=True, soft_wrap=True)
     began = time.monotonic()
@@ -54,7 +55,9 @@ def grade_with_progress(course: Course, assignment: Assignment, settings: Settin
             said = "refused"
         bar.update(task, advance=1, last=f"{one.student} {said}")
         if not console.is_terminal:
-            console.print(f"{assignment.name} {finished}/{count} {one.student}: {said}", highlight=False)
+            console.print(
+                f"{assignment.name} {finished}/{count} {one.student}: {said}", highlight=False
+            )
 
     try:
         with bar:

@@ -69,7 +69,9 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def clean(self) -> bool:
-        return self.problem is None and bool(self.cells) and all(c.wrong is None for c in self.cells)
+        return (
+            self.problem is None and bool(self.cells) and all(c.wrong is None for c in self.cells)
+        )
 
 
 class Matrix(msgspec.Struct, frozen=True):
@@ -121,14 +123,24 @@ def missing_parts(course: Course, assignment: Assignment, exercise: str) -> list
         missing.append(f"{where}: there is no alternate")
     if len(mutants) < MIN_MUTANTS:
         missing.append(f"{where}: {len(mutants)} mutants; at least {MIN_MUTANTS} are needed")
-    missing += [f"{where}: mutant {c} has no entry in misconceptions.toml" for c in sorted(mutants - known)]
+    missing += [
+        f"{where}: mutant {c} has no entry in misconceptions.toml" for c in sorted(mutants - known)
+    ]
     missing += [f"{where}: misconception {c} has no mutant" for c in sorted(known - mutants)]
     return missing
 
 
-def verify(course: Course, assignment: Assignment, exercises: Sequence[Exercise], seeds: Sequence[int],
-           isolation: Isolation, *, jobs: int, only: Sequence[str] = (),
-           done: Callable[[Row], None] = lambda row: None) -> Matrix:
+def verify(
+    course: Course,
+    assignment: Assignment,
+    exercises: Sequence[Exercise],
+    seeds: Sequence[int],
+    isolation: Isolation,
+    *,
+    jobs: int,
+    only: Sequence[str] = (),
+    done: Callable[[Row], None] = lambda row: None,
+) -> Matrix:
     """Judge every solution of `exercises` for every seed.
 
     The solutions are dealt to `jobs` judges for each exercise; each judge keeps one sandbox for all
@@ -140,7 +152,9 @@ def verify(course: Course, assignment: Assignment, exercises: Sequence[Exercise]
     for exercise in exercises:
         missing += missing_parts(course, assignment, exercise.name)
         solutions = [
-            s for s in solutions_of(course, assignment.name, exercise.name) if not only or s.name in only
+            s
+            for s in solutions_of(course, assignment.name, exercise.name)
+            if not only or s.name in only
         ]
         n_hands = max(1, min(jobs, len(solutions)))
         hands += [(exercise, solutions[i::n_hands]) for i in range(n_hands)]
@@ -162,12 +176,21 @@ def verify(course: Course, assignment: Assignment, exercises: Sequence[Exercise]
     return Matrix(tuple(rows), tuple(missing))
 
 
-def _judge_hand(course: Course, assignment: Assignment, exercise: Exercise, solutions: list[Solution],
-                seeds: Sequence[int], isolation: Isolation, processes: JudgeProcesses) -> list[Row]:
+def _judge_hand(
+    course: Course,
+    assignment: Assignment,
+    exercise: Exercise,
+    solutions: list[Solution],
+    seeds: Sequence[int],
+    isolation: Isolation,
+    processes: JudgeProcesses,
+) -> list[Row]:
     source = load_source(course, assignment.name)
     notebook = fill(source, {e.name: reference(source, e.name) for e in assignment.exercises})
     for cell in notebook.cells:  # lessons and public checks are not what is proven here
-        if cell.metadata.get("nbgrader", {}).get("grade") or "example" in cell.metadata.get("tags", []):
+        if cell.metadata.get("nbgrader", {}).get("grade") or "example" in cell.metadata.get(
+            "tags", []
+        ):
             cell.source = ""
     # Each solution has the time of a submission of its own.
     limits = msgspec.structs.replace(
@@ -201,7 +224,9 @@ def _judge_hand(course: Course, assignment: Assignment, exercise: Exercise, solu
 
 def _cell(exercise: Exercise, solution: Solution, event: Judged) -> Cell:
     result = score(exercise, "", event.checks)
-    return Cell(event.seed, result.points, result.codes, _wrong(exercise, solution, event), event.checks)
+    return Cell(
+        event.seed, result.points, result.codes, _wrong(exercise, solution, event), event.checks
+    )
 
 
 def _wrong(exercise: Exercise, solution: Solution, event: Judged) -> str | None:

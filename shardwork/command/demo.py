@@ -10,8 +10,11 @@ from shardwork.errors import ExitCode
 
 @click.command(name="demo")
 @click.argument("assignments", nargs=-1, metavar="[ASSIGNMENT]...")
-@click.option("--jobs", type=click.IntRange(1, 256),
-              help="Submissions at the same time. Default: what cores and memory allow.")  # fmt: skip
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    help="Submissions at the same time. Default: what cores and memory allow.",
+)
 @click.option("--force", is_flag=True, help="Start with an empty class: judge everything again.")
 def command(assignments: tuple[str, ...], jobs: int | None, force: bool) -> ExitCode:
     """Release, make a class, grade it and hand it back, in build/demo.
@@ -37,7 +40,9 @@ def command(assignments: tuple[str, ...], jobs: int | None, force: bool) -> Exit
             return outcome
         pupils = make_class(course, assignment)
         changed = hand_in(course, assignment, pupils)
-        click.echo(f"{name}   {len(pupils)} submissions, {changed} of them new or changed", err=True)
+        click.echo(
+            f"{name}   {len(pupils)} submissions, {changed} of them new or changed", err=True
+        )
         settings = batch.Settings(course.config.isolation, jobs or batch.default_jobs(assignment))
         graded = grade_with_progress(course, assignment, settings)
         print_class(course, graded, {pupil.name: pupil.handed_in for pupil in pupils})
@@ -47,7 +52,9 @@ def command(assignments: tuple[str, ...], jobs: int | None, force: bool) -> Exit
             full = record is not None and record.points == record.max_points
             codes = record.codes if record is not None else ()
             if full != pupil.full or codes != ((pupil.code,) if pupil.code else ()):
-                surprises.append(f"{name}/{pupil.name} ({pupil.handed_in}): {named(found[pupil.name])}")
+                surprises.append(
+                    f"{name}/{pupil.name} ({pupil.handed_in}): {named(found[pupil.name])}"
+                )
         surprises += graded.handed_back.problems
     for surprise in surprises:
         click.echo(f"Not as it should be: {surprise}", err=True)

@@ -14,17 +14,34 @@ from shardwork.errors import ExitCode
 @click.command(name="grade")
 @click.argument("assignments", nargs=-1, metavar="[ASSIGNMENT]...")
 @click.option("--student", "students", multiple=True, metavar="NAME", help="Only this student.")
-@click.option("--jobs", type=click.IntRange(1, 256),
-              help="Submissions at the same time. Default: what cores and memory allow.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1),
-              help="Root of the random inputs. Default: the assignment's.")  # fmt: skip
-@click.option("--isolation", type=click.Choice([i.value for i in Isolation]),
-              help="Default: what course_config.py says. `none` runs student code unprotected.")  # fmt: skip
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    help="Submissions at the same time. Default: what cores and memory allow.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Root of the random inputs. Default: the assignment's.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice([i.value for i in Isolation]),
+    help="Default: what course_config.py says. `none` runs student code unprotected.",
+)
 @click.option("--force", is_flag=True, help="Judge everything again, changed or not.")
 @click.option("--dry-run", is_flag=True, help="Say what would be graded, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON (docs/json.md).")
-def command(assignments: tuple[str, ...], students: tuple[str, ...], jobs: int | None, seed: int | None,
-            isolation: str | None, force: bool, dry_run: bool, as_json: bool) -> ExitCode:
+def command(
+    assignments: tuple[str, ...],
+    students: tuple[str, ...],
+    jobs: int | None,
+    seed: int | None,
+    isolation: str | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> ExitCode:
     """Grade what was handed in: records, gradebook, feedback pages and class report.
 
     Unchanged work is not judged again. Ctrl-C stops and keeps what is done; the same command goes

@@ -51,7 +51,9 @@ def command(assignments: tuple[str, ...], languages: tuple[str, ...], check: boo
     return worst
 
 
-def release_assignment(course: Course, assignment: str, languages: tuple[str, ...], check: bool) -> ExitCode:
+def release_assignment(
+    course: Course, assignment: str, languages: tuple[str, ...], check: bool
+) -> ExitCode:
     """Compile one assignment; write it only if every language of it is fit to be written."""
     from shardwork.leaks import collect_secrets, find_leaks
     from shardwork.release import compile_release, differing_files, write_release

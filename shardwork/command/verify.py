@@ -8,7 +8,7 @@ import sys
 import click
 
 from shardwork.command import current_course
-from shardwork.course import Isolation
+from shardwork.course import Course, Isolation
 from shardwork.errors import ExitCode, NothingMatched
 
 DEFAULT_SEEDS = 3
@@ -16,18 +16,44 @@ DEFAULT_SEEDS = 3
 
 @click.command(name="verify")
 @click.argument("assignments", nargs=-1, metavar="[ASSIGNMENT[/EXERCISE]]...")
-@click.option("--seeds", default=DEFAULT_SEEDS, show_default=True, type=click.IntRange(1, 1000),
-              help="How many seeds to judge every solution with.")  # fmt: skip
-@click.option("--first-seed", default=1, show_default=True, type=click.IntRange(0),
-              help="The first of them; the others follow.")  # fmt: skip
-@click.option("--only", multiple=True, metavar="NAME",
-              help="Only this solution: `reference`, `starter`, `alternate_...` or a code.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(1, 64), help="Judges at the same time. Default: the cores.")
-@click.option("--isolation", type=click.Choice([i.value for i in Isolation]),
-              help="Default: what course_config.py says.")  # fmt: skip
+@click.option(
+    "--seeds",
+    default=DEFAULT_SEEDS,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="How many seeds to judge every solution with.",
+)
+@click.option(
+    "--first-seed",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="The first of them; the others follow.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Only this solution: `reference`, `starter`, `alternate_...` or a code.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), help="Judges at the same time. Default: the cores."
+)
+@click.option(
+    "--isolation",
+    type=click.Choice([i.value for i in Isolation]),
+    help="Default: what course_config.py says.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON (docs/json.md).")
-def command(assignments: tuple[str, ...], seeds: int, first_seed: int, only: tuple[str, ...],
-            jobs: int | None, isolation: str | None, as_json: bool) -> ExitCode:
+def command(
+    assignments: tuple[str, ...],
+    seeds: int,
+    first_seed: int,
+    only: tuple[str, ...],
+    jobs: int | None,
+    isolation: str | None,
+    as_json: bool,
+) -> ExitCode:
     """Prove the graders against right and wrong solutions: the mutation matrix.
 
     The reference and every alternate must earn all points, the starter none, and every mutant must
@@ -44,18 +70,25 @@ def command(assignments: tuple[str, ...], seeds: int, first_seed: int, only: tup
     level = Isolation(isolation) if isolation else course.config.isolation
     require(level)
     progress = Console(stderr=True)
+
+    def told(row: verifying.Row) -> None:
+        judged = "as it should be" if row.clean else "NOT as it should be"
+        progress.print(f"{row.assignment}/{row.exercise} {row.name}: {judged}", highlight=False)
+
     rows: list[verifying.Row] = []
     missing: list[str] = []
     for name, exercises in _chosen(course, assignments):
         assignment = course.assignment(name)
         matrix = verifying.verify(
-            course, assignment, [assignment.exercise(e) for e in exercises],
-            range(first_seed, first_seed + seeds), level, jobs=jobs or os.cpu_count() or 1, only=only,
-            done=lambda row: progress.print(
-                f"{row.assignment}/{row.exercise} {row.name}: {'as it should be' if row.clean else 'NOT as it should be'}",
-                highlight=False,
-            ),
-        )  # fmt: skip
+            course,
+            assignment,
+            [assignment.exercise(e) for e in exercises],
+            range(first_seed, first_seed + seeds),
+            level,
+            jobs=jobs or os.cpu_count() or 1,
+            only=only,
+            done=told,
+        )
         rows += matrix.rows
         missing += matrix.missing
     whole = verifying.Matrix(tuple(rows), tuple(missing))
@@ -68,11 +101,8 @@ def command(assignments: tuple[str, ...], seeds: int, first_seed: int, only: tup
     return ExitCode.DONE if whole.clean else ExitCode.FINDINGS
 
 
-def _chosen(course: object, names: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+def _chosen(course: Course, names: tuple[str, ...]) -> list[tuple[str, list[str]]]:
     """Resolve `ch2_spark` and `ch2_spark/key_stats`; all assignments if nothing is named."""
-    from shardwork.course import Course
-
-    assert isinstance(course, Course)
     wanted = names or tuple(a.name for a in course.config.assignments)
     chosen = []
     for word in wanted:
@@ -80,6 +110,8 @@ def _chosen(course: object, names: tuple[str, ...]) -> list[tuple[str, list[str]
         assignment = course.assignment(name)
         known = [e.name for e in assignment.exercises]
         if exercise and exercise not in known:
-            raise NothingMatched(f"{name} has no exercise {exercise!r}; it has: {', '.join(known)}.")
+            raise NothingMatched(
+                f"{name} has no exercise {exercise!r}; it has: {', '.join(known)}."
+            )
         chosen.append((name, [exercise] if exercise else known))
     return chosen

@@ -21,7 +21,9 @@ class Blame(msgspec.Struct, frozen=True):
     evidence: Evidence
 
 
-def blame(code: str | None = None, /, *, because: str = "", **evidence: int | float | str | bool | None) -> Blame:
+def blame(
+    code: str | None = None, /, *, because: str = "", **evidence: int | float | str | bool | None
+) -> Blame:
     """Explain a failing assertion: `assert jobs == 0, blame("COLLECTS", jobs=jobs)`.
 
     `code` names a misconception of the exercise in `misconceptions.toml`. `because` is a sentence
@@ -55,4 +57,4 @@ class OracleBank(Generic[T]):
     def explain(self, value: T, **evidence: int | float | str | bool | None) -> Blame:
         """Name the wrong algorithm whose value this is, or none."""
         code = next((code for code, wrong in self._wrong.items() if self._same(value, wrong)), None)
-        return blame(code, **evidence)
+        return Blame(code, "", dict(evidence))

@@ -8,7 +8,7 @@ from typing import Any
 from shardwork.judge.faults import InputsFailed, SandboxLost, StudentFault
 from shardwork.judge.instruments import Instrument, Refusal
 from shardwork.plaintext import plain, plain_line
-from shardwork.record import Cause
+from shardwork.record import Cause, Evidence
 from shardwork.sandbox.session import Session
 from shardwork.wire import (
     Answer,
@@ -18,8 +18,8 @@ from shardwork.wire import (
     Deadline,
     Invoke,
     PeerGone,
-    RankEnded,
     Raised,
+    RankEnded,
     Ref,
     Returned,
     TimeIsUp,
@@ -48,11 +48,15 @@ class Dialogue:
         """Call the student's function; return its value. Raises StudentFault."""
         number = next(self._numbers)
         wire_args = [self._write(arg) for arg in args]
-        return self._run(Call(number, target, wire_args, {k: self._write(v) for k, v in kwargs.items()}))
+        return self._run(
+            Call(number, target, wire_args, {k: self._write(v) for k, v in kwargs.items()})
+        )
 
     def call_ranks(self, target: str, per_rank: list[list[object]], on: Any) -> list[Any]:
         """Call the function once per rank; return the values by rank. Raises StudentFault."""
-        for instrument in {id(a): a for args in per_rank for a in args if isinstance(a, Instrument)}.values():
+        for instrument in {
+            id(a): a for args in per_rank for a in args if isinstance(a, Instrument)
+        }.values():
             instrument.ranks_begin(len(per_rank))
         args = [[self._write(arg) for arg in args] for args in per_rank]
         value = self._run(CallRanks(next(self._numbers), target, args, on))
@@ -108,16 +112,18 @@ class Dialogue:
         except TimeIsUp:
             self._session.close_sandbox()
             raise SandboxLost(
-                Cause.NEVER_RETURNED, "It had not finished after {limit_s} seconds and was stopped.",
+                Cause.NEVER_RETURNED,
+                "It had not finished after {limit_s} seconds and was stopped.",
                 evidence={"limit_s": round(self._call_s)},
-            ) from None  # fmt: skip
+            ) from None
         except PeerGone:
             why = self._session.why_killed
             self._session.close_sandbox()
             raise SandboxLost(
-                Cause.DIED, "The process that ran it ended: {why}." if why else "It ended its own process.",
+                Cause.DIED,
+                "The process that ran it ended: {why}." if why else "It ended its own process.",
                 evidence={"why": why} if why else {},
-            ) from None  # fmt: skip
+            ) from None
         except WireError as error:
             raise self._broken(str(error)) from None
 
@@ -155,18 +161,19 @@ class Dialogue:
                 detail, {"name": target}, types,
             )  # fmt: skip
         if heard.where == "unanswered":
-            raise StudentFault(Cause.UNANSWERED, "This exercise has not been answered yet.", detail, {}, types)
-        text, evidence = "It raised {type}.", {"type": name}
+            raise StudentFault(
+                Cause.UNANSWERED, "This exercise has not been answered yet.", detail, {}, types
+            )
+        text = "It raised {type}."
+        evidence: Evidence = {"type": name}
         if heard.line is not None:
             text = "It raised {type} in line {line} of your cell."
             evidence |= {"line": heard.line}
         if heard.rank is not None:
             text = "Rank {rank} raised {type}."
             evidence |= {"rank": heard.rank}
-        raise StudentFault(Cause.RAISED, text, detail, evidence, types)  # type: ignore[arg-type]
+        raise StudentFault(Cause.RAISED, text, detail, evidence, types)
 
     def _broken(self, what: str) -> SandboxLost:
         self._session.close_sandbox()
         return SandboxLost(Cause.DIED, "It disturbed the connection to the judge.", detail=what)
-
-

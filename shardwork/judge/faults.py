@@ -12,8 +12,14 @@ class StudentFault(Exception):
     hidden input. `detail` is for the TA.
     """
 
-    def __init__(self, cause: Cause, message: str, detail: str = "", evidence: Evidence | None = None,
-                 types: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        cause: Cause,
+        message: str,
+        detail: str = "",
+        evidence: Evidence | None = None,
+        types: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.cause = cause
         self.message = message

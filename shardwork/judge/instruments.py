@@ -49,8 +49,8 @@ class Round(msgspec.Struct, frozen=True, eq=False):
 class AllReduce(Instrument):
     """A sum over all ranks, given to student code as `allreduce(tensor)`, in place.
 
-    `rounds` holds the completed collectives. `mismatch` is a sentence if the ranks fell out of step:
-    a rank waits for one that has returned, or shapes differ. The first such event ends every rank.
+    `rounds` holds the completed collectives. `mismatch` is a sentence if the ranks fell out of
+    step: a rank waits for one that has returned, or shapes differ. The first such event ends all.
     """
 
     kind: ClassVar[str] = "instrument.allreduce"
@@ -103,7 +103,9 @@ class AllReduce(Instrument):
         if len(shapes) > 1:
             self._give_up(
                 f"all-reduce number {len(self.rounds) + 1} was called with different shapes: "
-                + ", ".join(f"rank {r} {list(a.shape)}" for r, (a, _) in sorted(self._waiting.items()))
+                + ", ".join(
+                    f"rank {r} {list(a.shape)}" for r, (a, _) in sorted(self._waiting.items())
+                )
             )
             return
         given = tuple(self._waiting[rank][0] for rank in sorted(self._waiting))

@@ -20,9 +20,9 @@ class Job(msgspec.Struct, frozen=True):
     """One notebook to run and judge.
 
     `notebook` is the rebuilt notebook as JSON, `files` the folder that its extra files (public
-    checks, data) lie in, `graders` the folder of the
-    assignment's graders, `codes` the misconceptions that a grader may name, by exercise. Grading gives one
-    variant without sources; `shardwork verify` gives one for each solution.
+    checks, data) lie in, `graders` the folder of the assignment's graders, `codes` the
+    misconceptions that a grader may name, by exercise. Grading gives one variant without sources;
+    `shardwork verify` gives one for each solution.
     """
 
     assignment: Assignment

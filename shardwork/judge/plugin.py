@@ -6,24 +6,49 @@ and with no plugin but this one.
 
 from __future__ import annotations
 
+import time
 import traceback
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from shardwork.judge.blame import Blame
 from shardwork.judge.dialogue import Dialogue
-from shardwork.judge.faults import InputsFailed, SandboxLost, StudentFault
+from shardwork.judge.faults import InputsFailed, StudentFault
 from shardwork.judge.student import Dask, Spark, Student, Torch
-from shardwork.record import Cause, CheckResult, Verdict
+from shardwork.record import Cause, CheckResult, Evidence, Verdict
 from shardwork.sandbox.session import SandboxFailed, Session
 
 MAX_LOST = 2
 """A submission that hung or died this often in one exercise is not tried with its other checks."""
+
+
+MAX_DETAIL_CHARS = 4000
+
+
+class NotTried(Exception):
+    """A check is not run, for a reason that is the student's."""
+
+    def __init__(self, message: str, evidence: Evidence) -> None:
+        super().__init__(message)
+        self.message = message
+        self.evidence = evidence
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one attempt at a check found; see `CheckResult` for the fields."""
+
+    verdict: Verdict
+    cause: Cause | None = None
+    code: str | None = None
+    message: str = ""
+    detail: str = ""
+    evidence: Evidence = {}
 
 
 class JudgePlugin:
@@ -33,8 +58,13 @@ class JudgePlugin:
     grader module could not be collected.
     """
 
-    def __init__(self, session: Session, call_s: float, seeds: tuple[int, ...],
-                 codes: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        call_s: float,
+        seeds: tuple[int, ...],
+        codes: Mapping[str, Sequence[str]],
+    ) -> None:
         self._session = session
         self._call_s = call_s
         self._seeds = seeds
@@ -42,8 +72,6 @@ class JudgePlugin:
         self._lost: Counter[str] = Counter()
         self.results: dict[tuple[int, str], list[CheckResult]] = defaultdict(list)
         self.broken: dict[str, str] = {}
-
-    # collection -----------------------------------------------------------------------------------
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         metafunc.fixturenames.append("seed")
@@ -53,8 +81,6 @@ class JudgePlugin:
         if report.failed:
             name = Path(report.nodeid.partition("::")[0]).name
             self.broken[exercise_of(name)] = str(report.longrepr)[-1500:]
-
-    # fixtures -------------------------------------------------------------------------------------
 
     @pytest.fixture
     def dialogue(self) -> Dialogue:
@@ -84,82 +110,101 @@ class JudgePlugin:
         exercise = zlib.crc32(exercise_of(request.node.path.name).encode())
         return np.random.default_rng([seed, exercise, check])
 
-    # running --------------------------------------------------------------------------------------
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Function) -> bool:
         """Run one check and keep its verdict; pytest's own reporting is not used."""
         exercise = exercise_of(item.path.name)
-        seed = item.callspec.params["seed"]
+        seed = int(str(item.callspec.params["seed"]))
         self.results[seed, exercise].append(self._judge(item, exercise))
         return True
 
     def _judge(self, item: pytest.Function, exercise: str) -> CheckResult:
         name, line = item.originalname, first_line(item.obj.__doc__) or item.originalname
-        if self._lost[exercise] >= MAX_LOST:
-            return CheckResult(
-                name, line, Verdict.SKIPPED,
-                message="Not tried: your answer had already hung or ended its process {times} times.",
-                evidence={"times": MAX_LOST},
-            )  # fmt: skip
-        result = self._attempt(item, name, line, exercise)
-        if result is None:  # its inputs could not be made: once more, in a fresh sandbox
+        began = time.monotonic()
+        found = self._attempt(item, exercise)
+        if found is None:  # its inputs could not be made: once more, in a fresh sandbox
             self._session.close_sandbox()
-            result = self._attempt(item, name, line, exercise, last=True)
-            assert result is not None
-        if result.cause in (Cause.NEVER_RETURNED, Cause.DIED):
+            found = self._attempt(item, exercise, last=True) or Finding(Verdict.ERROR)
+        if found.cause in (Cause.NEVER_RETURNED, Cause.DIED):
             self._lost[exercise] += 1
-        return result
+        return CheckResult(
+            name,
+            line,
+            found.verdict,
+            found.cause,
+            found.code,
+            found.message,
+            found.detail,
+            found.evidence,
+            round(time.monotonic() - began, 3),
+        )
 
-    def _attempt(self, item: pytest.Function, name: str, line: str, exercise: str, *,
-                 last: bool = False) -> CheckResult | None:
-        def result(verdict: Verdict, fault: StudentFault | None = None, **more: object) -> CheckResult:
-            if fault is not None:
-                more = {"cause": fault.cause, "message": fault.message, "detail": fault.detail,
-                        "evidence": fault.evidence}  # fmt: skip
-            return CheckResult(name, line, verdict, **more)  # type: ignore[arg-type]
-
-        if self._session.seconds_left() <= 0:
-            return result(
-                Verdict.SKIPPED, message="Not tried: the time for the whole notebook was used up."
-            )
+    def _attempt(
+        self, item: pytest.Function, exercise: str, *, last: bool = False
+    ) -> Finding | None:
+        """Run a check once; None if its inputs could not be made and this is not the last time."""
         try:
-            if not self._session.alive:
-                self._session.open()
-            if not self._session.alive:
-                return result(
-                    Verdict.FAILED, cause=Cause.DIED,
-                    message="Your notebook could not be run: its cells kept ending the process.",
-                )  # fmt: skip
+            self._make_ready(exercise)
             _run(item)
-        except InputsFailed as error:
-            return result(Verdict.ERROR, detail=str(error)) if last else None
+            found = Finding(Verdict.PASSED)
+        except NotTried as reason:
+            found = Finding(Verdict.SKIPPED, message=reason.message, evidence=reason.evidence)
         except StudentFault as fault:
-            return result(Verdict.FAILED, fault)
+            found = Finding(
+                Verdict.FAILED,
+                fault.cause,
+                message=fault.message,
+                detail=fault.detail,
+                evidence=fault.evidence,
+            )
         except AssertionError as error:
-            return self._asserted(name, line, exercise, error)
+            found = self._asserted(exercise, error)
+        except InputsFailed as error:
+            if not last:
+                return None
+            found = Finding(Verdict.ERROR, detail=str(error))
         except SandboxFailed as error:
-            return result(Verdict.ERROR, detail=str(error))
+            found = Finding(Verdict.ERROR, detail=str(error))
         except Exception as error:
-            return result(Verdict.ERROR, detail="".join(traceback.format_exception(error))[-4000:])
-        return result(Verdict.PASSED)
+            detail = "".join(traceback.format_exception(error))[-MAX_DETAIL_CHARS:]
+            found = Finding(Verdict.ERROR, detail=detail)
+        return found
 
-    def _asserted(self, name: str, line: str, exercise: str, error: AssertionError) -> CheckResult:
+    def _make_ready(self, exercise: str) -> None:
+        """See to it that a sandbox is open. Raises NotTried, StudentFault or SandboxFailed."""
+        if self._lost[exercise] >= MAX_LOST:
+            raise NotTried(
+                "Not tried: your answer had already hung or ended its process {times} times.",
+                {"times": MAX_LOST},
+            )
+        if self._session.seconds_left() <= 0:
+            raise NotTried("Not tried: the time for the whole notebook was used up.", {})
+        if not self._session.alive:
+            self._session.open()
+        if not self._session.alive:
+            raise StudentFault(
+                Cause.DIED, "Your notebook could not be run: its cells kept ending the process."
+            )
+
+    def _asserted(self, exercise: str, error: AssertionError) -> Finding:
         said = error.args[0] if error.args else None
         why = said if isinstance(said, Blame) else Blame(None, "", {})
         if why.code is not None and why.code not in self._codes.get(exercise, ()):
-            return CheckResult(
-                name, line, Verdict.ERROR,
-                detail=f"the grader names {why.code!r}, which misconceptions.toml lacks for {exercise}",
-            )  # fmt: skip
+            return Finding(
+                Verdict.ERROR,
+                detail=f"the grader names {why.code!r}, which misconceptions.toml does not have "
+                f"for {exercise}",
+            )
         where = traceback.extract_tb(error.__traceback__)[-1]
-        return CheckResult(
-            name, line, Verdict.FAILED, Cause.OBSERVED, why.code, why.because,
-            detail=f"{Path(where.filename).name}:{where.lineno}" + (
-                f": {said}" if said is not None and not isinstance(said, Blame) else ""
-            ),
-            evidence=why.evidence,
-        )  # fmt: skip
+        text = f": {said}" if said is not None and not isinstance(said, Blame) else ""
+        return Finding(
+            Verdict.FAILED,
+            Cause.OBSERVED,
+            why.code,
+            why.because,
+            f"{Path(where.filename).name}:{where.lineno}{text}",
+            why.evidence,
+        )
 
 
 def _run(item: pytest.Function) -> None:
@@ -185,6 +230,3 @@ def results_of(plugin: JudgePlugin) -> Iterator[tuple[int, str, tuple[CheckResul
     """Yield (seed, exercise, checks) in the order judged."""
     for (seed, exercise), checks in plugin.results.items():
         yield seed, exercise, tuple(checks)
-
-
-__all__ = ["JudgePlugin", "SandboxLost", "exercise_of", "first_line", "results_of"]

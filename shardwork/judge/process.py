@@ -75,7 +75,9 @@ def _judge(job: Job, session: Session, variant: Variant) -> list[Judged]:
     graders = Path(job.graders)
     plugin = JudgePlugin(session, job.assignment.limits.call_s, variant.seeds, job.codes)
     paths = [graders / f"test_{exercise}.py" for exercise in job.exercises]
-    missing = {p.stem.removeprefix("test_"): f"there is no {p.name}" for p in paths if not p.is_file()}
+    missing = {
+        p.stem.removeprefix("test_"): f"there is no {p.name}" for p in paths if not p.is_file()
+    }
     present = [str(path) for path in paths if path.is_file()]
     if present:
         _run_pytest(present, graders, plugin)

@@ -56,7 +56,9 @@ class Student:
         """Call the student's function `name`; return its value, which must be of type `as_`."""
         return typed(self._dialogue.call(name, args, kwargs), as_)
 
-    def ranks(self, name: str, per_rank: list[list[object]], *, as_: type[T], on: str = "threads") -> list[T]:
+    def ranks(
+        self, name: str, per_rank: list[list[object]], *, as_: type[T], on: str = "threads"
+    ) -> list[T]:
         """Call `name(rank, world, *per_rank[rank])` on all ranks at once; return values by rank.
 
         `on="threads"` lets ranks call instruments; `on="gloo"` runs real gloo processes, where
@@ -266,7 +268,9 @@ class Torch:
     def __init__(self, dialogue: Dialogue) -> None:
         self._dialogue = dialogue
 
-    def module(self, kind: str, sizes: list[int], weights: dict[str, np.ndarray[Any, Any]]) -> Module:
+    def module(
+        self, kind: str, sizes: list[int], weights: dict[str, np.ndarray[Any, Any]]
+    ) -> Module:
         """Build one of the networks of `shardwork.probes.modules` with these weights."""
         made = self._dialogue.make("torch.module", kind, sizes, weights)
         return handle(self._dialogue, made, Module, "module")

@@ -52,8 +52,8 @@ def graph(collection: Any) -> dict[str, int]:
 def _topological(tasks: dict[object, Any]) -> list[object]:
     order: list[object] = []
     done: set[object] = set()
-    for root in tasks:
-        stack = [(root, iter(tasks[root].dependencies))]
+    for root, node in tasks.items():
+        stack = [(root, iter(node.dependencies))]
         while stack:
             key, below = stack[-1]
             nxt = next((d for d in below if d not in done), None)

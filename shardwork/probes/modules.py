@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 
-class Mlp(nn.Module):
+class Mlp(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
     """Two layers with a tanh between them: (rows, inputs) to (rows, outputs), float64."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
@@ -20,7 +20,7 @@ class Mlp(nn.Module):
         self.second = nn.Linear(hidden, outputs, dtype=torch.float64)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        return self.second(torch.tanh(self.first(rows)))  # type: ignore[no-any-return]
+        return self.second(torch.tanh(self.first(rows)))
 
 
 class Gated(Mlp):

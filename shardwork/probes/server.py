@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from types import FunctionType
-from typing import Any
+from typing import Any, Literal
 
 from shardwork.wire import (
     Answer,
@@ -60,6 +60,7 @@ KINDS = {
 }
 
 Question = Callable[..., object]
+Place = Literal["missing", "unanswered", "answer", "probe"]
 _QUESTIONS: dict[str, Question] = {}
 
 
@@ -133,7 +134,7 @@ class Server:
         self._connection.send(message, _FOREVER)
 
     def _reply(self, asked: Call | CallRanks | Ask) -> None:
-        place = "probe" if isinstance(asked, Ask) else "answer"
+        place: Place = "probe" if isinstance(asked, Ask) else "answer"
         try:
             if isinstance(asked, Call):
                 value = self._call(asked)
@@ -147,7 +148,9 @@ class Server:
         except Missing as error:
             self._send(Raised(asked.number, "missing", ["NameError"], str(error)))
         except WireError as error:
-            self._send(Raised(asked.number, place, ["ValueError"], f"the result cannot be sent: {error}"))
+            self._send(
+                Raised(asked.number, place, ["ValueError"], f"the result cannot be sent: {error}")
+            )
         except BaseException as error:  # SystemExit and KeyboardInterrupt of student code, too
             self._send(self._describe(asked.number, error, place))
 
@@ -156,7 +159,7 @@ class Server:
         exec(compile(source, "<ipython-input-solution>", "exec"), self._namespace)
 
     def _target(self, name: str) -> Callable[..., object]:
-        target = self._namespace.get(name)
+        target: Callable[..., object] | None = self._namespace.get(name)
         if not callable(target):
             raise Missing(name)
         return target
@@ -190,7 +193,9 @@ class Server:
                 with contextlib.suppress(PeerGone):
                     self._send(RankEnded(rank))
 
-        threads = [threading.Thread(target=run, args=(r,), daemon=True) for r in range(len(per_rank))]
+        threads = [
+            threading.Thread(target=run, args=(r,), daemon=True) for r in range(len(per_rank))
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -207,13 +212,15 @@ class Server:
         return to_wire(value, other=self._stay)
 
     def _stay(self, value: object) -> object:
-        """Plain data of a subclass becomes plain; a framework's object stays here as a reference."""
-        for base in (tuple, list, dict, str, bytes, float, bool, int, complex):
+        """Make plain data of a subclass plain; keep a framework's object here, by reference."""
+        bases: tuple[Any, ...] = (tuple, list, dict, str, bytes, float, int, complex)
+        for base in bases:
             if isinstance(value, base):
                 return base(value)
         names = [f"{c.__module__}.{c.__qualname__}" for c in type(value).__mro__]
         if "torch.Tensor" in names:
-            return Tensor(value.detach().cpu().numpy().copy())  # type: ignore[attr-defined]
+            tensor: Any = value
+            return Tensor(tensor.detach().cpu().numpy().copy())
         kind = next((KINDS[name] for name in names if name in KINDS), None)
         if kind is None and isinstance(value, FunctionType):
             kind = "function"
@@ -254,19 +261,21 @@ class Server:
             raise RuntimeError(answer.refusal)
         return self._decode(answer.value)
 
-    def _describe(self, number: int, error: BaseException, place: str) -> Raised:
+    def _describe(self, number: int, error: BaseException, place: Place) -> Raised:
         root = getattr(error, "root", None)  # of a lab.RankError: the rank that failed first
         if root is not None:
             kind = root.error.partition(":")[0].strip()[:100]
-            where = "unanswered" if kind == "NotImplementedError" else place
-            return Raised(number, where, [kind], root.error[:2000], rank=root.rank)  # type: ignore[arg-type]
+            where: Place = "unanswered" if kind == "NotImplementedError" else place
+            return Raised(number, where, [kind], root.error[:2000], rank=root.rank)
         cell_frames = [f for f in _frames(error) if _is_cell(f.filename)]
         line = cell_frames[-1].lineno if cell_frames else None
-        rank = next((int(n[5:]) for n in getattr(error, "__notes__", ()) if n.startswith("rank ")), None)
+        rank = next(
+            (int(n[5:]) for n in getattr(error, "__notes__", ()) if n.startswith("rank ")), None
+        )
         starter = isinstance(error, NotImplementedError) and bool(cell_frames)
         return Raised(
             number,
-            "unanswered" if starter else place,  # type: ignore[arg-type]
+            "unanswered" if starter else place,
             [c.__name__[:100] for c in type(error).__mro__[:12]],
             _text(error)[:2000],
             line,
@@ -274,7 +283,9 @@ class Server:
         )
 
 
-def _call_with(rank: int, world: int, target: Callable[..., object], per_rank: list[list[object]]) -> object:
+def _call_with(
+    rank: int, world: int, target: Callable[..., object], per_rank: list[list[object]]
+) -> object:
     """Run in a gloo rank: take this rank's arguments and call the student's function."""
     return target(rank, world, *per_rank[rank])
 

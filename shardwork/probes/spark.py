@@ -23,7 +23,9 @@ def make_rdd(partitions: list[list[object]]) -> object:
         return iter(partitions[index])
 
     # `parallelize` slices a list evenly; uneven and empty partitions need their own indices.
-    return context.parallelize(range(len(partitions)), len(partitions)).mapPartitionsWithIndex(records)
+    return context.parallelize(range(len(partitions)), len(partitions)).mapPartitionsWithIndex(
+        records
+    )
 
 
 @question("spark.collect")
@@ -75,13 +77,14 @@ def since(first: int) -> dict[str, int]:
     context = lab.spark().sparkContext
     store = context._jsc.sc().statusStore()
     jobs = sorted(_job_ids())[first:]
-    stages = {
-        int(stage)
-        for job in jobs
-        for stage in _ints(store.job(job).stageIds())
+    stages = {int(stage) for job in jobs for stage in _ints(store.job(job).stageIds())}
+    seen = {
+        "jobs": len(jobs),
+        "stages": 0,
+        "tasks": 0,
+        "shuffle_write_bytes": 0,
+        "shuffle_read_bytes": 0,
     }
-    seen = {"jobs": len(jobs), "stages": 0, "tasks": 0, "shuffle_write_bytes": 0,
-            "shuffle_read_bytes": 0}
     for number in stages:
         stage = store.lastStageAttempt(number)
         if str(stage.status()) == "SKIPPED":

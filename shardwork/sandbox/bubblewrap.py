@@ -7,7 +7,6 @@ folder, graders, other submissions, the caller's home and environment.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -54,7 +53,7 @@ def command(room: Room, scratch: Path) -> list[str]:
     for name in _SYSTEM:
         path = Path(name)
         if path.is_symlink():
-            args += ["--symlink", os.readlink(path), name]
+            args += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             args += ["--ro-bind", name, name]
     for name in _ETC:
@@ -75,14 +74,12 @@ def command(room: Room, scratch: Path) -> list[str]:
     for name, value in room.environment.items():
         args += ["--setenv", name, value]
     args += ["--chdir", WORK, "--"]
-    limits = [
-        "prlimit", "--core=0", f"--fsize={room.max_file_mb << 20}", f"--nofile={room.max_descriptors}",
-    ]  # fmt: skip
-    return args + limits
+    file_size = f"--fsize={room.max_file_mb << 20}"
+    return [*args, "prlimit", "--core=0", file_size, f"--nofile={room.max_descriptors}"]
 
 
 def python_folders() -> list[Path]:
-    """Return what this interpreter needs to run elsewhere: its prefixes and the engine's package."""
+    """Return the folders that this interpreter runs from: its prefixes and the engine's package."""
     found: list[Path] = []
     package = Path(__file__).resolve().parent.parent
     for folder in (Path(sys.prefix), Path(sys.base_prefix), package):

@@ -61,8 +61,14 @@ class Sandbox:
     Used by `SandboxProvisioner` through the kernel manager. Closing twice is allowed.
     """
 
-    def __init__(self, assignment: Assignment, isolation: Isolation, files: Path | None,
-                 java: dict[str, str], java_folders: tuple[Path, ...]) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        isolation: Isolation,
+        files: Path | None,
+        java: dict[str, str],
+        java_folders: tuple[Path, ...],
+    ) -> None:
         self._limits = assignment.limits
         self._isolation = isolation
         self._scratch = Path(tempfile.mkdtemp(prefix="sw-"))
@@ -155,8 +161,13 @@ class Session:
     `outcomes` is what happened to each code cell the first time it ran.
     """
 
-    def __init__(self, assignment: Assignment, isolation: Isolation, notebook: NotebookNode,
-                 files: Path | None = None) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        isolation: Isolation,
+        notebook: NotebookNode,
+        files: Path | None = None,
+    ) -> None:
         self._assignment = assignment
         self._isolation = isolation
         self.notebook = notebook
@@ -226,7 +237,9 @@ class Session:
     def _start(self) -> None:
         self.starts += 1
         environment, folders = self._java
-        self._sandbox = Sandbox(self._assignment, self._isolation, self._files, environment, folders)
+        self._sandbox = Sandbox(
+            self._assignment, self._isolation, self._files, environment, folders
+        )
         manager = AsyncKernelManager(
             transport="ipc",
             ip=str(self._sandbox.folder / "s"),
@@ -247,7 +260,9 @@ class Session:
         try:
             self._runner.run(self._start_kernel(self._client))
         except (RuntimeError, OSError, DeadKernelError) as error:
-            log = (self._sandbox.folder.parent / "log").read_bytes()[-2000:].decode(errors="replace")
+            log = (
+                (self._sandbox.folder.parent / "log").read_bytes()[-2000:].decode(errors="replace")
+            )
             self.close_sandbox()
             raise SandboxFailed(f"the sandbox did not start: {error}; it said: {log}") from error
 

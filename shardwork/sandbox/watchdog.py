@@ -21,7 +21,9 @@ class Watchdog:
     resident set size); `verdict` says what was exceeded, or is None.
     """
 
-    def __init__(self, pid: int, *, memory_bytes: int, processes: int, kill: Callable[[], None]) -> None:
+    def __init__(
+        self, pid: int, *, memory_bytes: int, processes: int, kill: Callable[[], None]
+    ) -> None:
         self.peak_bytes = 0
         self.verdict: str | None = None
         self._pid = pid

@@ -68,7 +68,9 @@ class Connection(Generic[Sent, Received]):
         """Send one message. Raises WireError if it is too large, TimeIsUp, PeerGone."""
         body = self._encoder.encode(message)
         if len(body) > MAX_FRAME_BYTES:
-            raise WireError(f"a message of {len(body)} bytes; at most {MAX_FRAME_BYTES} may be sent")
+            raise WireError(
+                f"a message of {len(body)} bytes; at most {MAX_FRAME_BYTES} may be sent"
+            )
         with self._sending:
             view = memoryview(_LENGTH.pack(len(body)) + body)
             while view:

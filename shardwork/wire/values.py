@@ -12,7 +12,7 @@ Size and depth are bounded on the way out as on the way in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
 import msgspec
@@ -57,8 +57,12 @@ def to_wire(value: object, *, other: Callable[[object], object] | None = None) -
     return _Writer(other).write(value, 0)
 
 
-def from_wire(tree: object, *, ref: Callable[[Ref], object] | None = None,
-              tensor: Callable[[Tensor], object] | None = None) -> Any:
+def from_wire(
+    tree: object,
+    *,
+    ref: Callable[[Ref], object] | None = None,
+    tensor: Callable[[Tensor], object] | None = None,
+) -> Any:
     """Rebuild the value of a wire form; `ref` and `tensor` replace those leaves.
 
     Raises WireError for an unknown tag, a wrong shape, or anything above the bounds.
@@ -82,108 +86,118 @@ class _Writer(_Counted):
     def __init__(self, other: Callable[[object], object] | None) -> None:
         super().__init__()
         self._other = other
+        self._by_type: dict[type, Callable[[Any, int], Any]] = {
+            type(None): lambda value, depth: value,
+            bool: lambda value, depth: value,
+            float: lambda value, depth: value,
+            int: lambda value, depth: value if value in _INT64 else ["i", _digits(value)],
+            str: lambda value, depth: _clean(_bounded(value)),
+            bytes: lambda value, depth: _bounded(value),
+            complex: lambda value, depth: ["c", value.real, value.imag],
+            list: lambda value, depth: ["l", *self._all(list(value), depth)],
+            tuple: lambda value, depth: ["t", *self._all(value, depth)],
+            set: lambda value, depth: ["s", *self._all(list(value), depth)],
+            frozenset: lambda value, depth: ["s", *self._all(value, depth)],
+            dict: lambda value, depth: [
+                "d",
+                *self._all([x for pair in list(value.items()) for x in pair], depth),
+            ],
+            Tensor: lambda value, depth: ["T", *_array_parts(value.array)],
+            Ref: lambda value, depth: ["r", value.kind, value.id],
+            Opaque: lambda value, depth: ["o", value.type[:200]],
+        }
 
     def write(self, value: object, depth: int) -> Any:
         self.count(depth)
-        kind = type(value)
-        if value is None or kind is bool or kind is float:
-            return value
-        if kind is int:
-            return value if value in _INT64 else ["i", _digits(value)]  # type: ignore[operator,arg-type]
-        if kind is str or kind is bytes:
-            if len(value) > MAX_TEXT:  # type: ignore[arg-type]
-                raise WireError(f"a text longer than {MAX_TEXT}")
-            return value if kind is bytes else _clean(value)  # type: ignore[arg-type]
-        if kind is list:
-            return ["l", *(self.write(item, depth + 1) for item in list(value))]  # type: ignore[call-overload]
-        if kind is tuple:
-            return ["t", *(self.write(item, depth + 1) for item in value)]  # type: ignore[attr-defined]
-        if kind is dict:
-            out: list[Any] = ["d"]
-            for key, item in list(value.items()):  # type: ignore[attr-defined]
-                out += (self.write(key, depth + 1), self.write(item, depth + 1))
-            return out
-        if kind is set or kind is frozenset:
-            return ["s", *(self.write(item, depth + 1) for item in list(value))]  # type: ignore[call-overload]
-        if kind is complex:
-            return ["c", value.real, value.imag]  # type: ignore[attr-defined]
-        if kind is np.ndarray:
-            if value.dtype.kind in _DTYPE_KINDS:  # type: ignore[attr-defined]
-                return ["n", *_array_parts(value)]  # type: ignore[arg-type]
-        elif isinstance(value, np.generic) and value.dtype.kind in _DTYPE_KINDS:
-            return ["g", value.dtype.str, value.tobytes()]
-        if kind is Tensor:
-            return ["T", *_array_parts(value.array)]  # type: ignore[attr-defined]
-        if kind is Ref:
-            return ["r", value.kind, value.id]  # type: ignore[attr-defined]
-        if kind is Opaque:
-            return ["o", value.type[:200]]  # type: ignore[attr-defined]
+        known = self._by_type.get(type(value))
+        if known is not None:
+            return known(value, depth + 1)
+        if type(value) is np.ndarray and value.dtype.kind in _DTYPE_KINDS:
+            return ["n", *_array_parts(value)]
+        if isinstance(value, np.generic) and value.dtype.kind in _DTYPE_KINDS:
+            return ["g", value.dtype.newbyteorder("<").str, value.tobytes()]
         if self._other is None:
-            raise WireError(f"a value of type {kind.__name__} cannot travel")
+            raise WireError(f"a value of type {type(value).__name__} cannot travel")
         return self.write(self._other(value), depth + 1)
+
+    def _all(self, items: Iterable[object], depth: int) -> list[Any]:
+        return [self.write(item, depth) for item in items]
 
 
 class _Reader(_Counted):
-    def __init__(self, ref: Callable[[Ref], object] | None,
-                 tensor: Callable[[Tensor], object] | None) -> None:
+    def __init__(
+        self,
+        ref: Callable[[Ref], object] | None,
+        tensor: Callable[[Tensor], object] | None,
+    ) -> None:
         super().__init__()
-        self._ref = ref
-        self._tensor = tensor
+        self._ref = ref or (lambda ref: ref)
+        self._tensor = tensor or (lambda tensor: tensor)
+        self._by_tag: dict[str, Callable[[list[Any], int], Any]] = {
+            "l": self._all,
+            "t": lambda rest, depth: tuple(self._all(rest, depth)),
+            "s": lambda rest, depth: frozenset(self._all(rest, depth)),
+            "d": self._dict,
+            "i": lambda rest, depth: _large_int(*rest),
+            "c": lambda rest, depth: _complex(*rest),
+            "n": lambda rest, depth: _array(*rest),
+            "g": lambda rest, depth: _array(rest[0], [], *rest[1:])[()],
+            "T": lambda rest, depth: self._tensor(Tensor(_array(*rest))),
+            "r": lambda rest, depth: self._ref(_ref(*rest)),
+            "o": lambda rest, depth: _opaque(*rest),
+        }
 
-    def read(self, tree: Any, depth: int) -> Any:
+    def read(self, tree: object, depth: int) -> Any:
         self.count(depth)
-        if not isinstance(tree, list):
-            if isinstance(tree, (str, bytes, bool, int, float, type(None))):
-                return tree
-            raise WireError(f"a bare {type(tree).__name__} in a value")
-        if not tree or not isinstance(tree[0], str):
-            raise WireError("an array without a tag in a value")
-        tag, rest = tree[0], tree[1:]
+        if tree is None or isinstance(tree, (str, bytes, bool, int, float)):
+            return tree
+        if not isinstance(tree, list) or not tree or not isinstance(tree[0], str):
+            raise WireError(f"a bare {type(tree).__name__}, or an array without a tag, in a value")
+        known = self._by_tag.get(tree[0])
+        if known is None:
+            raise WireError(f"unknown tag {tree[0][:8]!r}")
         try:
-            return self._tagged(tag, rest, depth + 1)
-        except (TypeError, ValueError, IndexError) as error:
-            raise WireError(f"a malformed value with tag {tag[:8]!r}: {error}") from None
+            return known(tree[1:], depth + 1)
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            raise WireError(f"a malformed value with tag {tree[0]!r}: {error}") from None
 
-    def _tagged(self, tag: str, rest: list[Any], depth: int) -> Any:
-        if tag == "l":
-            return [self.read(item, depth) for item in rest]
-        if tag == "t":
-            return tuple(self.read(item, depth) for item in rest)
-        if tag == "d":
-            if len(rest) % 2:
-                raise WireError("a dict with a key and no value")
-            keys = [self.read(key, depth) for key in rest[::2]]
-            return dict(zip(keys, (self.read(v, depth) for v in rest[1::2]), strict=True))
-        if tag == "s":
-            return frozenset(self.read(item, depth) for item in rest)
-        if tag == "i":
-            (digits,) = rest
-            if not isinstance(digits, str) or len(digits) > 1000:
-                raise WireError("a large int of more than 1000 digits")
-            return int(digits, 16)
-        if tag == "c":
-            real, imag = rest
-            return complex(float(real), float(imag))
-        if tag == "n":
-            return _array(*rest)
-        if tag == "g":
-            dtype, raw = rest
-            return _array(dtype, [], raw)[()]
-        if tag == "T":
-            tensor = Tensor(_array(*rest))
-            return tensor if self._tensor is None else self._tensor(tensor)
-        if tag == "r":
-            kind, number = rest
-            if not isinstance(kind, str) or type(number) is not int:
-                raise WireError("a malformed reference")
-            ref = Ref(kind[:64], number)
-            return ref if self._ref is None else self._ref(ref)
-        if tag == "o":
-            (name,) = rest
-            if not isinstance(name, str):
-                raise WireError("a malformed opaque value")
-            return Opaque(name[:200])
-        raise WireError(f"unknown tag {tag[:8]!r}")
+    def _all(self, rest: list[Any], depth: int) -> list[Any]:
+        return [self.read(item, depth) for item in rest]
+
+    def _dict(self, rest: list[Any], depth: int) -> dict[Any, Any]:
+        if len(rest) % 2:
+            raise WireError("a dict with a key and no value")
+        return dict(zip(self._all(rest[::2], depth), self._all(rest[1::2], depth), strict=True))
+
+
+def _bounded(text: Sized) -> Any:
+    if len(text) > MAX_TEXT:
+        raise WireError(f"a text longer than {MAX_TEXT}")
+    return text
+
+
+def _large_int(digits: object) -> int:
+    if not isinstance(digits, str) or len(digits) > 1000:
+        raise WireError("a large int of more than 1000 digits")
+    return int(digits, 16)
+
+
+def _complex(real: object, imaginary: object) -> complex:
+    if type(real) is not float or type(imaginary) is not float:
+        raise WireError("a malformed complex number")
+    return complex(real, imaginary)
+
+
+def _ref(kind: object, number: object) -> Ref:
+    if not isinstance(kind, str) or type(number) is not int:
+        raise WireError("a malformed reference")
+    return Ref(kind[:64], number)
+
+
+def _opaque(name: object) -> Opaque:
+    if not isinstance(name, str):
+        raise WireError("a malformed opaque value")
+    return Opaque(name[:200])
 
 
 def _digits(value: int) -> str:

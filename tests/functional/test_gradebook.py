@@ -295,6 +295,21 @@ def test_formgrader_shows_no_script_of_a_student(course: Course) -> None:
     assert "<img src=x" not in html
 
 
+@pytest.mark.parametrize(
+    ("points", "scored"), [(-1.0, 0.0), (0.0, 0.0), (2.5, 2.5), (6.0, 5.0), (float("nan"), None)]
+)
+def test_points_that_nbgrader_would_misread_never_reach_it(
+    points: float, scored: float | None
+) -> None:
+    # nbgrader 0.9.6 gives full points for a negative score and for NaN, and fails above the maximum.
+    from shardwork.nbgrader_bridge import score_cell
+
+    record = factories.record(exercises=(factories.exercise(points=points),))
+    score = score_cell(record, "test_key_stats", 5.0)
+    assert score.points == scored
+    assert score.needs_review == (scored is None)
+
+
 def _release(course: Course) -> None:
     from shardwork.release import compile_release, write_release
 

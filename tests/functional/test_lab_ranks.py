@@ -293,7 +293,7 @@ def test_arguments_that_cannot_be_sent_are_refused_before_anything_starts(
 def test_impossible_sizes_and_limits_are_refused(
     cell: dict[str, Any], world_size: int, limit_s: float
 ) -> None:
-    with pytest.raises(ValueError, match="world_size|timeout_s"):
+    with pytest.raises(ValueError, match=r"world_size|timeout_s"):
         lab.run_ranks(cell["describe"], world_size, timeout_s=limit_s)
 
 

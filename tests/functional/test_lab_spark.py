@@ -15,21 +15,17 @@ import pytest
 
 from shardwork import lab
 
-pytestmark = [
-    pytest.mark.functional,
-    # Spark's own sockets to its Python workers, closed by the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.functional
 
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
+    files, processes = _spark_files(), _java_children()
     yield lab.spark()
     lab.stop()
     lab.stop()
-    assert _java_children() == []
-    assert _spark_files() == set()
+    assert _java_children() == processes
+    assert _spark_files() == files
 
 
 def _java_children() -> list[psutil.Process]:
@@ -37,7 +33,7 @@ def _java_children() -> list[psutil.Process]:
 
 
 def _spark_files() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob(f"shardwork-spark-*-{os.getpid()}"))
+    return set(Path(tempfile.gettempdir()).glob("shardwork-spark-*"))
 
 
 def test_a_second_call_gives_the_same_session(spark: Any) -> None:
@@ -93,7 +89,7 @@ def test_a_session_that_was_stopped_is_replaced_and_stop_ends_its_java() -> None
             text=True,
             check=True,
         )
-        left = os.listdir(folder)
+        left = list(Path(folder).iterdir())
     assert done.stdout.split("\n")[:2] == ["4", "[]"]
     assert left == []
     assert "WARN " not in done.stderr

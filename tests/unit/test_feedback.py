@@ -251,7 +251,7 @@ def test_a_language_that_the_course_does_not_have_falls_back_to_its_first(course
 def test_a_translation_with_a_wrong_placeholder_falls_back_to_english(course: Course) -> None:
     path = course.locale / "ja" / "LC_MESSAGES" / "shardwork.po"
     text = path.read_text(encoding="utf-8").replace(
-        "フィードバック:{title}", "フィードバック:{titel}"
+        "フィードバック：{title}", "フィードバック：{titel}"
     )
     path.write_text(text, encoding="utf-8")
     assert "Feedback: Apache Spark" in feedback_page(factories.record(), course, "ja")

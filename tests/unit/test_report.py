@@ -198,7 +198,7 @@ def test_a_large_class_has_a_report_of_bounded_pictures(course: Course) -> None:
         factories.record(f"s{i:03}", timing=Timing(total_s=float(i % 37))) for i in range(300)
     ]
     html = write_report(course, ASSIGNMENT, records).read_text(encoding="utf-8")
-    assert len(html) < 600_000
+    assert len(html) < 250_000
     assert "It is not shown for fewer" not in html
 
 
