@@ -7,41 +7,32 @@ interrupted batch goes on where it stopped. One submission never disturbs anothe
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import importlib.metadata
-import json
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import nbformat
 import psutil
 from nbformat import NotebookNode
 
-from shardwork import __version__
 from shardwork.course import Assignment, Course, Isolation
-from shardwork.errors import CourseError, MachineError, NothingMatched, ShardworkError
+from shardwork.errors import CourseError, NothingMatched, ShardworkError
 from shardwork.ingest import Ingested, code_digest, ingest, students_of
 from shardwork.judge.job import Finished, Job, Judged, Problem, Variant
 from shardwork.judging import GRACE_S, JudgeProcesses, run_judge
-from shardwork.misconceptions import Misconceptions, load_misconceptions
+from shardwork.keys import digest, environment_digest, grader_digest, versions
+from shardwork.misconceptions import load_misconceptions
+from shardwork.plaintext import plain_line
 from shardwork.points import score
 from shardwork.record import CellOutcome, CheckResult, ExerciseResult, Record, Timing, Verdict
-from shardwork.recordfile import read_record, record_path, write_record
+from shardwork.recordfile import check_student, read_record, record_path, write_record
 from shardwork.sandbox.isolation import require
 
-# What a verdict depends on beside the grader and the submission: the engine's modules on the path
-# from the rebuilt notebook to a verdict, and the libraries that student code meets.
-_ENGINE = ("wire", "sandbox", "probes", "judge", "lab", "grading.py", "ingest.py", "java.py",
-           "plaintext.py", "judging.py")  # fmt: skip
-_LIBRARIES = ("pyspark", "dask", "distributed", "torch", "numpy", "pandas", "pyarrow", "otter-grader",
-              "nbclient", "ipykernel", "pytest", "msgspec")  # fmt: skip
+T = TypeVar("T")
 
 
 class Graded(msgspec.Struct, frozen=True):
@@ -67,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def default_jobs(assignment: Assignment) -> int:
-    """Return how many submissions fit at once: no more than cores, and their memory in what is free.
+    """Return how many submissions fit at once: within the cores, and the memory that is free.
 
     More would not be faster, and an overloaded machine makes wrong grades.
     """
@@ -87,20 +78,32 @@ def grade(
     """Grade the class (or only `students`), `settings.jobs` submissions at a time.
 
     `done` hears each submission when its record is written; it is called in this thread. Raises
-    before anything runs: MachineError (no such isolation, no Java), CourseError (the course is not
-    fit to grade with), NothingMatched. Interrupted, it ends every sandbox and keeps every record.
+    before anything runs: MachineError (something has to be judged, and there is no such isolation,
+    or no Java), CourseError (the course is not fit to grade with), NothingMatched. Interrupted, it
+    ends every sandbox and keeps every record.
     """
     batch = _Batch(course, assignment, settings)
-    names = _chosen(course, assignment, students)
     results: list[Graded] = []
+
+    def heard(graded: Graded) -> None:
+        results.append(graded)
+        done(graded)
+
+    plans: list[_Plan] = []
+    for name in _chosen(course, assignment, students):
+        planned = batch.plan(name)
+        if isinstance(planned, Graded):
+            heard(planned)
+        else:
+            plans.append(planned)
+    if plans:
+        _require_machine(assignment, settings.isolation)
     processes = JudgeProcesses()
     pool = ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="grade")
     try:
-        waiting = [pool.submit(batch.grade_one, name, processes) for name in names]
+        waiting = [pool.submit(batch.judge, plan, processes) for plan in plans]
         for future in as_completed(waiting):
-            graded = future.result()
-            results.append(graded)
-            done(graded)
+            heard(future.result())
     finally:
         processes.stop()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -130,18 +133,34 @@ def _chosen(course: Course, assignment: Assignment, students: Sequence[str]) -> 
             f"Nothing was handed in {what}for {assignment.name}. A notebook belongs at "
             f"{course.submitted}/<student>/{assignment.name}/{assignment.name}.ipynb."
         )
-    return list(students) or known
+    return list(dict.fromkeys(students)) or known
+
+
+def _require_machine(assignment: Assignment, isolation: Isolation) -> None:
+    """Raise MachineError unless this machine can run what the assignment needs."""
+    require(isolation)
+    if assignment.cluster.spark_master is not None:
+        from shardwork.java import find_java
+
+        find_java()
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """A submission for which something has to be judged: the exercises `due`.
+
+    `known` holds the results that are still valid, `before` the record they come from.
+    """
+
+    taken: Ingested
+    before: Record | None
+    known: dict[str, ExerciseResult]
+    due: list[str]
 
 
 class _Batch:
     """What all submissions of one batch share: prepared once, read by every thread."""
 
     def __init__(self, course: Course, assignment: Assignment, settings: Settings) -> None:
-        require(settings.isolation)
-        if assignment.cluster.spark_master is not None:
-            from shardwork.java import find_java
-
-            find_java()
         self._course = course
         self._assignment = assignment
         self._settings = settings
@@ -151,46 +170,50 @@ class _Batch:
             e.name: grader_digest(course, assignment.name, e.name, self._misconceptions)
             for e in assignment.exercises
         }
-        self._environment = _digest(
-            {
-                "engine": engine_digest(),
-                "libraries": versions(),
-                "isolation": settings.isolation.value,
-                "seed": self._seed,
-                "limits": msgspec.to_builtins(assignment.limits),
-                "cluster": msgspec.to_builtins(assignment.cluster),
-            }
-        )
+        self._environment = environment_digest(assignment, settings.isolation, self._seed)
         _check_weights(course, assignment)
 
-    def grade_one(self, student: str, processes: JudgeProcesses) -> Graded:
-        """Bring one submission's record up to date. Never raises for what a submission is."""
+    def plan(self, student: str) -> Graded | _Plan:
+        """Take a submission in and say what is due; if nothing is, its record is brought up to date.
+
+        Never raises for what a submission is.
+        """
+        return self._set_aside(student, lambda: self._plan(check_student(student)))
+
+    def judge(self, plan: _Plan, processes: JudgeProcesses) -> Graded:
+        """Judge what is due and write the record. Never raises for what a submission is."""
+
+        def judged() -> Graded:
+            record = self._judge(plan.taken, plan.known, plan.due, processes)
+            return self._keep(plan.before, record, judged=True, notebook=plan.taken.notebook)
+
+        return self._set_aside(plan.taken.student, judged)
+
+    def _set_aside(self, student: str, work: Callable[[], T]) -> T | Graded:
+        """Do the work for one submission; whatever goes wrong with it stays with it."""
         try:
-            taken = ingest(self._course, self._assignment, student)
-            before = self._record_before(student)
-            if taken.notebook is None:
-                return self._keep(before, self._refused(taken), judged=False, notebook=None)
-            known = (
-                {} if before is None or self._settings.force else self._still_valid(before, taken)
-            )
-            due = [e.name for e in self._assignment.exercises if e.name not in known]
-            if not due:
-                assert before is not None
-                record = self._assemble(taken, known, {}, before.cells, before.timing, "")
-                return self._keep(before, record, judged=False, notebook=taken.notebook)
-            record = self._judge(taken, known, due, processes)
-            return self._keep(before, record, judged=True, notebook=taken.notebook)
-        except InterruptedError:
-            return Graded(student, None, False, problem="interrupted before it was judged")
-        except MachineError as error:
-            return Graded(student, None, False, problem=str(error))
+            return work()
         except CourseError:
             raise
+        except InterruptedError:
+            problem = "interrupted before it was judged"
+        except ShardworkError as error:
+            problem = str(error)
         except Exception as error:  # ours: this submission is set aside, the batch goes on
-            return Graded(
-                student, None, False,
-                problem=f"{self._assignment.name}/{student}: {type(error).__name__}: {error}",
-            )  # fmt: skip
+            problem = f"{self._assignment.name}/{student}: {type(error).__name__}: {error}"
+        return Graded(plain_line(student, 80), None, False, problem=problem)
+
+    def _plan(self, student: str) -> Graded | _Plan:
+        taken = ingest(self._course, self._assignment, student)
+        before = self._record_before(student)
+        if taken.notebook is None:
+            return self._keep(before, self._refused(taken), judged=False, notebook=None)
+        known = {} if before is None or self._settings.force else self._still_valid(before, taken)
+        due = [e.name for e in self._assignment.exercises if e.name not in known]
+        if before is None or due:
+            return _Plan(taken, before, known, due)
+        record = self._assemble(taken, known, {}, before.cells, before.timing, "")
+        return self._keep(before, record, judged=False, notebook=taken.notebook)
 
     def _record_before(self, student: str) -> Record | None:
         path = record_path(self._course, self._assignment.name, student)
@@ -212,7 +235,7 @@ class _Batch:
 
     def _key(self, taken: Ingested, exercise: str) -> str:
         assert taken.notebook is not None
-        return _digest(
+        return digest(
             {
                 "code": code_digest(taken.notebook),
                 "grader": self._grader_digests[exercise],
@@ -366,44 +389,6 @@ def _check_weights(course: Course, assignment: Assignment) -> None:
                 f"course_config.py weighs {unknown[0]!r} in {assignment.name}/{exercise.name}, but "
                 f"{path.name} has no such check; it has: {', '.join(sorted(checks))}."
             )
-
-
-def grader_digest(
-    course: Course, assignment: str, exercise: str, misconceptions: Misconceptions
-) -> str:
-    """Return the SHA-256 of what judges an exercise.
-
-    That is its grader, the modules beside it that it may import, and the codes it may name.
-    """
-    folder = course.graders / assignment
-    paths = [folder / f"test_{exercise}.py"]
-    paths += sorted(p for p in folder.glob("*.py") if not p.name.startswith("test_"))
-    content = {path.name: path.read_text(encoding="utf-8") for path in paths if path.is_file()}
-    return _digest({"files": content, "codes": sorted(misconceptions.get(exercise, {}))})
-
-
-@functools.cache
-def engine_digest() -> str:
-    """Return the SHA-256 of the engine's modules that a verdict depends on."""
-    package = Path(__file__).parent
-    paths = [p for part in _ENGINE for p in ([package / part] if part.endswith(".py")
-             else sorted((package / part).rglob("*.py")))]  # fmt: skip
-    return _digest({str(p.relative_to(package)): p.read_text(encoding="utf-8") for p in paths})
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Return the versions that a record names: the engine's, Python's and the libraries'."""
-    found = {
-        "shardwork": __version__,
-        "engine": engine_digest()[:16],
-        "python": platform.python_version(),
-    }
-    return found | {name: importlib.metadata.version(name) for name in _LIBRARIES}
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _now() -> str:

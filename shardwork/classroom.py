@@ -14,8 +14,8 @@ import nbformat
 
 from shardwork.course import Assignment, Course
 from shardwork.errors import CourseError
-from shardwork.ingest import released_notebook
 from shardwork.notebook import fill, solution_cell
+from shardwork.starter import starter_notebook
 from shardwork.verify import Kind, solutions_of
 
 _STUB = "raise NotImplementedError()"
@@ -55,7 +55,7 @@ def make_class(course: Course, assignment: Assignment) -> list[Pupil]:
     pupils = []
     for index, (handed_in, source, code, full) in enumerate(answers):
         language = course.config.languages[index % len(course.config.languages)]
-        notebook = released_notebook(course, assignment.name, language)
+        notebook = starter_notebook(course, assignment.name, language)
         if source is not None:
             notebook = fill(notebook, {assignment.exercises[0].name: source})
         pupils.append(
@@ -91,7 +91,7 @@ def _answers(
     yield "starter", None, None, False
     for mutant in (s for s in solutions if s.kind is Kind.MUTANT):
         yield f"mutant {mutant.name}", mutant.source, mutant.name, False
-    starter = solution_cell(released_notebook(course, assignment.name, "en"), exercise).source
+    starter = solution_cell(starter_notebook(course, assignment.name, "en"), exercise).source
     if _STUB not in starter:
         raise CourseError(f"{assignment.name}/{exercise}: the starter has no line `{_STUB}`.")
     noise = (

@@ -151,7 +151,7 @@ def load_course(root: Path | None = None) -> Course:
         raise CourseError(f"{root} is no course folder: it has no course_config.py.")
     try:
         namespace = runpy.run_path(str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         line = getattr(error, "lineno", None) or where.lineno
         raise CourseError(

@@ -274,7 +274,7 @@ def page_on_file(course: Course, assignment: str, student: str) -> str:
     """
     course.assignment(assignment)
     record = read_record(record_path(course, assignment, student))
-    by_hand = read_hand_grading(course, assignment).get(student)
+    by_hand = read_hand_grading(course, assignment, student).get(student)
     return feedback_page(record, course, record.language, by_hand)
 
 

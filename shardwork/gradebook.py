@@ -116,8 +116,13 @@ def write_gradebook(
     return Written(tuple(redone), tuple(unchanged), failed)
 
 
-def read_hand_grading(course: Course, assignment: str) -> dict[str, HandGrading]:
-    """Return what people entered in formgrader, by student; empty if there is no gradebook yet."""
+def read_hand_grading(
+    course: Course, assignment: str, student: str | None = None
+) -> dict[str, HandGrading]:
+    """Return what people entered in formgrader, by student, or only for `student`.
+
+    Empty if there is no gradebook yet.
+    """
     if not course.gradebook.is_file():
         return {}
     from nbgrader.api import MissingEntry
@@ -125,7 +130,10 @@ def read_hand_grading(course: Course, assignment: str) -> dict[str, HandGrading]
     found: dict[str, HandGrading] = {}
     with _opened(course) as gradebook:
         try:
-            submissions = gradebook.assignment_submissions(assignment)
+            if student is None:
+                submissions = gradebook.assignment_submissions(assignment)
+            else:
+                submissions = [gradebook.find_submission(assignment, student)]
         except MissingEntry:
             return {}
         for submission in submissions:

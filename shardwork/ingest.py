@@ -28,7 +28,7 @@ from shardwork.course import Assignment, Course
 from shardwork.notebook import Role, role
 from shardwork.plaintext import plain_line
 from shardwork.record import ADDED_PREFIX, Notice, NoticeKind
-from shardwork.recordfile import check_student
+from shardwork.starter import starter_notebook
 
 MAX_FILE_BYTES = 8 << 20
 MAX_CELLS = 2_000
@@ -70,12 +70,13 @@ class _Cell(msgspec.Struct, frozen=True):
 def students_of(course: Course, assignment: Assignment) -> list[str]:
     """Return the students who have a folder for this assignment in `submitted/`, sorted.
 
-    Raises ShardworkError for a folder name that no student can have.
+    A folder's name may be one that no student can have (`recordfile.check_student`): whoever grades
+    says so for this one, and goes on with the others.
     """
     if not course.submitted.is_dir():
         return []
     return sorted(
-        check_student(folder.name)
+        folder.name
         for folder in course.submitted.iterdir()
         if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
         and (folder / assignment.name).is_dir()
@@ -96,7 +97,7 @@ def ingest(course: Course, assignment: Assignment, student: str) -> Ingested:
         raw = _parse(data)
         language = _language(raw, course.config.languages)
         cells = _cells(raw)
-        template = released_notebook(course, assignment.name, language)
+        template = starter_notebook(course, assignment.name, language)
         _reject_other_assignment(raw, cells, template, assignment)
     except Refused as refusal:
         digest = hashlib.sha256(data or str(refusal).encode()).hexdigest()
@@ -108,20 +109,15 @@ def ingest(course: Course, assignment: Assignment, student: str) -> Ingested:
     )
 
 
-def released_notebook(course: Course, assignment: str, language: str) -> NotebookNode:
-    """Read the release of `assignment` in `language`; CourseError if there is none."""
-    from shardwork.nbgrader_bridge import starter_notebook
-
-    return starter_notebook(course, assignment, language)
-
-
 def _read(folder: Path, name: str) -> bytes:
     """Read a file that must be a plain one of bounded size, whatever lies under its name."""
     path = folder / name
+    if folder.is_symlink():
+        raise Refused("its folder is a link. Put the folder itself there and grade again.")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        found = sorted(p.name for p in folder.iterdir())[:5]
+        found = sorted(p.name for p in folder.iterdir())[:5] if folder.is_dir() else []
         listed = ", ".join(plain_line(n, 60) for n in found) or "nothing"
         raise Refused(
             f"there is no {name}; found: {listed}. If the notebook has another name, rename it and "
@@ -131,14 +127,15 @@ def _read(folder: Path, name: str) -> bytes:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise Refused(f"{name} is a link or a special file, not a notebook.") from None
         raise Refused(f"{name} could not be read: {error.strerror}.") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Refused(f"{name} is no plain file.")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise Refused(f"{name} is no plain file.")
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise Refused(
-            f"{name} is larger than {MAX_FILE_BYTES >> 20} MB. Clear the outputs, save and grade again."
+            f"{name} is larger than {MAX_FILE_BYTES >> 20} MB. Clear the outputs, save and grade "
+            "again."
         )
     return data
 
@@ -156,10 +153,12 @@ def _parse(data: bytes) -> dict[str, Any]:
     if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
         raise Refused("the file is no notebook: it is JSON without a list of cells.")
     if raw.get("nbformat") != 4:
-        found = plain_line(repr(raw.get("nbformat")), 40)
+        version = raw.get("nbformat")
+        plain = isinstance(version, (int, float, str))  # repr() of a deep list would not return
+        found = plain_line(repr(version), 40) if plain else "no number"
         raise Refused(
-            f"the notebook has format {found}; only format 4 is read. Open it in JupyterLab, save it "
-            "and grade again."
+            f"the notebook has format {found}; only format 4 is read. Open it in JupyterLab, "
+            "save it and grade again."
         )
     if len(raw["cells"]) > MAX_CELLS:
         raise Refused(f"the notebook has {len(raw['cells'])} cells; at most {MAX_CELLS} are read.")
@@ -223,8 +222,8 @@ def _reject_other_assignment(
         )
     if not any(cell.id in known or cell.grade_id in known for cell in cells):
         raise Refused(
-            f"this is another notebook: none of its cells is one of {assignment.name}. Ask the student "
-            "for the released notebook with the answers in it, and grade again."
+            f"this is another notebook: none of its cells is one of {assignment.name}. Ask the "
+            "student for the released notebook with the answers in it, and grade again."
         )
 
 
@@ -235,9 +234,9 @@ def _rebuild(
     notices: list[Notice] = []
     undecided: list[str] = []
     by_name: dict[str, list[_Cell]] = defaultdict(list)
-    for cell in cells:
-        by_name[cell.grade_id or cell.id].append(cell)
     known = {cell.id for cell in template.cells}
+    for cell in cells:
+        by_name[_name(cell, known)].append(cell)
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
@@ -245,7 +244,8 @@ def _rebuild(
         if role(cell) is Role.SOLUTION:
             answers = list(dict.fromkeys(c.source for c in mine if c.kind == "code"))
             if len(answers) > 1:
-                answers = [a for a in answers if a.strip() != cell.source.strip()]
+                written = [a for a in answers if a.strip() != cell.source.strip()]
+                answers = written or answers[:1]
             if len(answers) > 1:
                 undecided.append(cell.id)
                 notices.append(_duplicated(cell.id, len(answers)))
@@ -260,11 +260,16 @@ def _rebuild(
     return notebook, notices, tuple(undecided)
 
 
+def _name(cell: _Cell, known: set[str]) -> str:
+    """Return the name by which a submitted cell is known: its grade id, or its id without one."""
+    return cell.grade_id if cell.grade_id in known else cell.id
+
+
 def _duplicated(name: str, times: int) -> Notice:
     return Notice(
         NoticeKind.CELL_DUPLICATED, name,
-        f"There are {times} different cells `{name}`. A teaching assistant decides which one counts: "
-        "delete the others in the submitted notebook and grade again.",
+        f"There are {times} different cells `{name}`. A teaching assistant decides which one "
+        "counts: delete the others in the submitted notebook and grade again.",
         flagged=True,
     )  # fmt: skip
 
@@ -285,7 +290,8 @@ def _missing(name: str, cells: list[_Cell], known: set[str]) -> Notice:
 def _restored(name: str) -> Notice:
     return Notice(
         NoticeKind.CELL_RESTORED, name,
-        f"The cell `{name}` belongs to the assignment and had been edited; it was judged as released.",
+        f"The cell `{name}` belongs to the assignment and had been edited; it was judged as "
+        "released.",
     )  # fmt: skip
 
 
@@ -296,6 +302,8 @@ def _edited_metadata(cell: NotebookNode, mine: list[_Cell]) -> Iterator[Notice]:
             key for key in _GRADING_KEYS
             if key in submitted.grading and submitted.grading[key] != ours.get(key)
         ]  # fmt: skip
+        if submitted.grade_id and submitted.grade_id != ours.get("grade_id"):
+            changed.append("grade_id")
         if ours and changed:
             yield Notice(
                 NoticeKind.METADATA_EDITED, cell.id,
@@ -312,7 +320,7 @@ def _insert_added(
     place: str | None = None
     added = 0
     for cell in cells:
-        name = cell.grade_id if cell.grade_id in known else cell.id
+        name = _name(cell, known)
         if name in known:
             place = name
         elif cell.kind == "code" and cell.source.strip() and added < MAX_ADDED_CELLS:

@@ -34,29 +34,38 @@ class JudgeProcesses:
         for process in running:
             process.kill()
 
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
+
     @contextlib.contextmanager
     def start(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Start a judge process; it is ended when the block is left."""
-        with tempfile.TemporaryFile() as log, self._lock:
-            if self._stopped:
-                raise InterruptedError
-            process = subprocess.Popen(
-                [sys.executable, "-m", "shardwork.judge"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                env=_environment(),
-            )  # fmt: skip
-            self._running.add(process)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-            with self._lock:
-                self._running.discard(process)
+        """Start a judge process; it is ended, and its files removed, when the block is left.
+
+        Raises InterruptedError if no new one shall be started.
+        """
+        # The judge's own clean-up does not run when it is killed.
+        with tempfile.TemporaryDirectory(prefix="sw-", ignore_cleanup_errors=True) as folder:
+            with tempfile.TemporaryFile() as log, self._lock:
+                if self._stopped:
+                    raise InterruptedError
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "shardwork.judge"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                    env=_environment() | {"TMPDIR": folder},
+                )  # fmt: skip
+                self._running.add(process)
+            try:
+                yield process
+            finally:
+                process.kill()
+                process.wait()
+                for pipe in (process.stdin, process.stdout):
+                    if pipe is not None:
+                        with contextlib.suppress(OSError):
+                            pipe.close()
+                with self._lock:
+                    self._running.discard(process)
 
 
 def run_judge(
@@ -65,9 +74,10 @@ def run_judge(
     """Run one job in a judge process of its own, and return how it ended.
 
     `heard` is called with each exercise as it is judged. A judge that dies or is still running
-    after `limit_s` seconds is a Problem: an error of ours.
+    after `limit_s` seconds is a Problem: an error of ours. Raises InterruptedError if `processes`
+    was stopped meanwhile: then nothing is known.
     """
-    decoder = msgspec.json.Decoder(Event)
+    decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
     with processes.start() as process:
         alarm = threading.Timer(limit_s, process.kill)
         alarm.daemon = True
@@ -79,7 +89,11 @@ def run_judge(
                 process.stdin.write(msgspec.json.encode(job))
                 process.stdin.close()
             for line in process.stdout:
-                event = decoder.decode(line)
+                try:
+                    event = decoder.decode(line)
+                except msgspec.DecodeError:  # half a line: the judge ended while it wrote
+                    process.kill()
+                    break
                 if isinstance(event, Judged):
                     heard(event)
                 else:
@@ -87,6 +101,8 @@ def run_judge(
         finally:
             alarm.cancel()
         status = process.wait()
+    if processes.stopped:
+        raise InterruptedError
     return Problem(
         f"the judge process ended with status {status} before it was done"
         + (f" (its limit was {limit_s:.0f} s)" if status < 0 else "")
@@ -95,6 +111,6 @@ def run_judge(
 
 def _environment() -> dict[str, str]:
     """What a judge needs of the caller's environment: nothing that is a secret."""
-    keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "JAVA_HOME", "VIRTUAL_ENV", "PYTHONPATH")
+    keep = ("PATH", "HOME", "LANG", "LC_ALL", "JAVA_HOME", "VIRTUAL_ENV", "PYTHONPATH")
     kept = {name: os.environ[name] for name in keep if name in os.environ}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -19,7 +19,7 @@ SOFT = "#4a525c"
 GRID = "#dfe3e8"
 BAR = "#3d6f9e"
 PARTS = (("#2f6f4f", ""), ("#d9b25f", "//"), ("#d3d8de", ""))
-"""Colour and hatching of the parts of a stacked bar: full, in part, none. Dark to light in print."""
+"""Colour and hatching of the parts of a bar: full, in part, none. Dark to light in print."""
 
 WIDTH_INCH = 7.6
 TEXT_POINTS = 9

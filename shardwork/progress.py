@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from shardwork.batch import Graded, Settings, grade
@@ -40,7 +41,7 @@ def grade_with_progress(
     """Grade and hand back one assignment. Interrupted, it says how to go on, and raises."""
     console = Console(stderr=True, soft_wrap=True)
     began = time.monotonic()
-    count = len(students) or len(students_of(course, assignment))
+    count = len(set(students)) or len(students_of(course, assignment))
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[last]}"), console=console, disable=not console.is_terminal,
@@ -53,10 +54,12 @@ def grade_with_progress(
         said = "judged" if one.judged else "not judged" if one.record is None else "unchanged"
         if one.record is not None and one.record.status == "refused":
             said = "refused"
-        bar.update(task, advance=1, last=f"{one.student} {said}")
+        bar.update(task, advance=1, last=escape(f"{one.student} {said}"))
         if not console.is_terminal:
             console.print(
-                f"{assignment.name} {finished}/{count} {one.student}: {said}", highlight=False
+                f"{assignment.name} {finished}/{count} {one.student}: {said}",
+                highlight=False,
+                markup=False,
             )
 
     try:

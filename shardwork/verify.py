@@ -166,11 +166,12 @@ def verify(
             done(row)
         return rows
 
+    pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="verify")
     try:
-        with ThreadPoolExecutor(max_workers=jobs) as pool:
-            rows = [row for rows in pool.map(run, hands) for row in rows]
+        rows = [row for rows in pool.map(run, hands) for row in rows]
     finally:
-        processes.stop()
+        processes.stop()  # before the wait, so that an interrupted one need not finish its hands
+        pool.shutdown(wait=True, cancel_futures=True)
     order = list(Kind)
     rows.sort(key=lambda row: (row.exercise, order.index(row.kind), row.name))
     return Matrix(tuple(rows), tuple(missing))

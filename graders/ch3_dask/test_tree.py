@@ -1,45 +1,64 @@
 """3.2 `tree`: a reduction as a graph that is shallow, narrow, lazy and in order.
 
-`op` and the loading of parts are instruments: the judge sees every value, so depth, fan-in, order
-and the moment of each call are known whatever the student's graph looks like.
+`op` and the loading of parts are instruments. The values that they hand out are random tokens, and
+only the judge knows what a token stands for: which parts, in which order, below how many calls of
+op. So a result cannot be put together without op, and depth, fan-in, order and the moment of each
+call are known whatever the student's graph looks like. Where the calls happen, in how many tasks of
+the graph, is a claim of a probe; `test_fan_in` asks for it.
 """
 
 from __future__ import annotations
 
+import secrets
+from collections import Counter
+
 from shardwork.grading import Delayed, Instrument, Refusal, StudentFault, blame
+
+Origin = tuple[tuple[int, ...], int]  # the parts that a value stands for, and the calls below it
 
 
 class Parts(Instrument):
-    """Loads part i as the word `<i>`, and remembers that it was loaded."""
+    """Loads part i as a token, and counts its loads."""
 
-    def __init__(self) -> None:
-        self.loads = 0
+    def __init__(self, origins: dict[str, Origin]) -> None:
+        self.origins = origins
+        self.loads: Counter[int] = Counter()
 
     def call(self, index: int) -> str:
-        self.loads += 1
-        return f"<{index}>"
+        self.loads[index] += 1
+        token = secrets.token_hex(8)
+        self.origins[token] = ((index,), 0)
+        return token
 
 
-class Concatenate(Instrument):
-    """Concatenates words in order; knows how many calls lie below each value."""
+class Op(Instrument):
+    """Joins values in their order: an associative operation that is not commutative."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, origins: dict[str, Origin]) -> None:
+        self.origins = origins
+        self.building = True
         self.eager_calls = 0
         self.sizes: list[int] = []
-        self.depth_of: dict[str, int] = {}
-        self.building = True
+        self.not_lists = 0
+        self.strange_calls = 0
 
     def call(self, values: object) -> str:
-        if self.building:
-            self.eager_calls += 1
-        if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-            raise Refusal("op takes a list of values")
-        self.calls += 1
+        self.eager_calls += self.building
+        known = isinstance(values, (list, tuple)) and all(
+            isinstance(v, str) and v in self.origins for v in values
+        )
+        if not known:
+            self.strange_calls += 1
+            raise Refusal("op takes a list of values: of parts, and of what op has returned")
+        self.not_lists += not isinstance(values, list)
         self.sizes.append(len(values))
-        joined = "".join(values)
-        self.depth_of[joined] = 1 + max((self.depth_of.get(v, 0) for v in values), default=0)
-        return joined
+        found = [self.origins[v] for v in values]
+        token = secrets.token_hex(8)
+        self.origins[token] = (
+            tuple(i for parts, _ in found for i in parts),
+            1 + max((depth for _, depth in found), default=0),
+        )
+        return token
 
 
 class Reduction:
@@ -47,7 +66,9 @@ class Reduction:
 
     def __init__(self, student, dask, n: int, fan_in: int) -> None:
         self.n, self.fan_in = n, fan_in
-        self.parts, self.op = Parts(), Concatenate()
+        origins: dict[str, Origin] = {}
+        self.parts, self.op = Parts(origins), Op(origins)
+        self.origins = origins
         delayed = dask.delayed(self.parts, list(range(n)))
         try:
             self.answer = student.call("tree", delayed, self.op, fan_in, returns=Delayed)
@@ -55,15 +76,22 @@ class Reduction:
             # op was called on the Delayed parts themselves, which hold no values yet
             assert not self.op.eager_calls, blame("EAGER", op_calls=self.op.eager_calls)
             raise
-        self.eager_loads = self.parts.loads
+        self.eager_loads = self.parts.loads.total()
         self.op.building = False
 
-    def compute(self) -> str:
-        return self.answer.compute(as_=str)
-
-    @property
-    def right(self) -> str:
-        return "".join(f"<{i}>" for i in range(self.n))
+    def compute(self) -> Reduction:
+        """Compute the result; `combined` are the parts in it, None if op did not make it."""
+        try:
+            value = self.answer.compute(as_=str)
+        except StudentFault:
+            assert not self.op.strange_calls, blame(
+                because="op was called with something else than a list of parts and of values that "
+                "op had returned."
+            )
+            raise
+        self.combined, self.depth = self.origins.get(value, (None, 0))
+        assert self.op.sizes or self.n == 1, blame(because="op was never called.")
+        return self
 
     @property
     def levels(self) -> int:
@@ -74,31 +102,46 @@ class Reduction:
         return levels
 
     @property
-    def depth(self) -> int:
-        return max(self.op.depth_of.values(), default=0)
+    def full_groups(self) -> set[int]:
+        """How many parts are left when only full groups are combined: on every level, or the first."""
+        left, size = self.n, 1
+        while left > self.fan_in:
+            left, size = left // self.fan_in, size * self.fan_in
+        return {left * size, self.n - (self.n % self.fan_in if self.n > self.fan_in else 0)}
 
 
-def some_sizes(rng) -> list[tuple[int, int]]:
-    """Pairs (n, fan_in): random ones, and those where a group stays incomplete."""
+def reductions(student, dask, rng) -> list[Reduction]:
+    """Computed reductions of random sizes, and of sizes where a group stays incomplete or none does."""
     random = [(int(rng.integers(11, 40)), int(rng.integers(2, 6))) for _ in range(2)]
-    return [*random, (2, 2), (3, 2), (7, 3), (9, 4), (17, 4), (27, 3)]
+    sizes = [*random, (2, 2), (3, 2), (7, 3), (9, 4), (17, 4), (27, 3)]
+    return [Reduction(student, dask, n, fan_in).compute() for n, fan_in in sizes]
 
 
 def test_values_and_order(student, dask, rng):
     """All parts are combined, each once and in the order of the list."""
-    for n, fan_in in some_sizes(rng):
-        run = Reduction(student, dask, n, fan_in)
-        value = run.compute()
-        if value == run.right:
-            assert run.parts.loads == n, blame(
-                because="{n} parts were loaded {loads} times.", n=n, loads=run.parts.loads
-            )
-            continue
-        numbers = [int(word) for word in value.strip("<>").split("><")] if value else []
-        code = "ORDER_BROKEN" if sorted(numbers) == list(range(n)) else None
-        if code is None and len(set(numbers)) == len(numbers) < n and numbers == sorted(numbers):
-            code = "TAIL_DROPPED"
-        assert False, blame(code, n=n, fan_in=fan_in, combined=len(numbers))
+    runs = reductions(student, dask, rng)
+    wrong = [run for run in runs if run.combined != tuple(range(run.n))]
+    found = {"wrong": len(wrong), "tried": len(runs)}
+    assert all(run.combined is not None for run in wrong), blame(
+        because="The result is neither a part nor a value that op has returned.", **found
+    )
+    code = None
+    if all(sorted(run.combined) == list(range(run.n)) for run in wrong):
+        code = "ORDER_BROKEN"
+    elif all(
+        len(run.combined) in run.full_groups and run.combined == tuple(range(len(run.combined)))
+        for run in runs
+    ):
+        code = "TAIL_DROPPED"
+    twice = any(len(set(run.combined)) < len(run.combined) for run in wrong)
+    assert not wrong, blame(
+        code, **found,
+        because="" if code
+        else "Some parts were combined more than once." if twice
+        else "Some parts are missing from the result.",
+    )  # fmt: skip
+    again = [run for run in runs if run.parts.loads != Counter(range(run.n))]
+    assert not again, blame(because="Some parts were loaded more than once.")
 
 
 def test_nothing_runs_while_building(student, dask, rng):
@@ -107,55 +150,78 @@ def test_nothing_runs_while_building(student, dask, rng):
     run = Reduction(student, dask, n, fan_in)
     calls = run.op.eager_calls
     assert calls == 0 and run.eager_loads == 0, blame("EAGER", op_calls=calls, loads=run.eager_loads)
+    run.compute()
 
 
 def test_fan_in(student, dask, rng):
     """No call of op gets fewer than two or more than fan_in values."""
-    for n, fan_in in some_sizes(rng):
-        run = Reduction(student, dask, n, fan_in)
-        run.compute()
-        largest = max(run.op.sizes, default=2)
-        star = largest > fan_in and largest >= n - 1
-        assert largest <= fan_in, blame("STAR" if star else None, largest=largest, fan_in=fan_in)
-        smallest = min(run.op.sizes, default=2)
-        assert smallest >= 2, blame("LONE_CALL" if smallest == 1 else None, smallest=smallest)
+    runs = reductions(student, dask, rng)
+    wide = [run for run in runs if max(run.op.sizes) > run.fan_in]
+    star = all(max(run.op.sizes) >= run.n - 1 for run in runs if run.n > run.fan_in)
+    assert not wide, blame(
+        "STAR" if star else None, wrong=len(wide), tried=len(runs),
+        because="" if star else "Some call of op got more than fan_in values.",
+    )  # fmt: skip
+    smallest = min(min(run.op.sizes) for run in runs)
+    assert smallest >= 2, blame(
+        "LONE_CALL" if smallest == 1 else None,
+        because="" if smallest == 1 else "op was called with an empty list.",
+    )
+    assert not any(run.op.not_lists for run in runs), blame(
+        because="op was called with a tuple; it takes a list."
+    )
+    for run in runs[:2]:  # the large ones; one more than fan_in, for a task that is also given op
+        shape = run.answer.graph()
+        found = {"tasks": shape.tasks, "fan_in": shape.fan_in}
+        assert shape.fan_in <= run.fan_in + 1, blame(
+            because="A task of the graph waits for more than fan_in others, and combines their "
+            "values inside.", **found,
+        )  # fmt: skip
+        assert shape.tasks >= run.n, blame(
+            because="The graph has fewer tasks than there are parts: the tree is hidden inside a "
+            "task.", **found,
+        )  # fmt: skip
 
 
 def test_depth(student, dask, rng):
     """No path through the graph holds more calls of op than the levels that are needed."""
-    for n, fan_in in some_sizes(rng):
-        run = Reduction(student, dask, n, fan_in)
-        run.compute()
-        depth = run.depth
-        if depth <= run.levels:
-            continue
-        chains = {n - 1, -(-(n - 1) // (fan_in - 1))}
-        pairs = (n - 1).bit_length()
-        code = "CHAIN" if depth in chains and depth > pairs else None
-        if code is None and depth == pairs and set(run.op.sizes) == {2}:
-            code = "ALWAYS_PAIRS"
-        assert False, blame(code, n=n, fan_in=fan_in, depth=depth, levels=run.levels)
+    runs = reductions(student, dask, rng)
+    deep = [run for run in runs if run.depth > run.levels]
+    by_ones = all(run.depth == run.n - 1 for run in runs)
+    by_groups = all(run.depth == -(-(run.n - 1) // (run.fan_in - 1)) for run in runs)
+    by_pairs = all(
+        run.depth == (run.n - 1).bit_length() and set(run.op.sizes) == {2} for run in runs
+    )
+    code = "CHAIN" if by_ones or by_groups else "ALWAYS_PAIRS" if by_pairs else None
+    assert not deep, blame(
+        code, wrong=len(deep), tried=len(runs),
+        depth=deep[0].depth, levels=deep[0].levels, n=deep[0].n, fan_in=deep[0].fan_in,
+        because="" if code else "Some path holds more calls of op than are needed.",
+    )  # fmt: skip
 
 
 def test_number_of_calls(student, dask, rng):
     """op is called at most n - 1 times for n parts."""
-    for n, fan_in in some_sizes(rng):
-        run = Reduction(student, dask, n, fan_in)
-        run.compute()
-        lone = 1 in run.op.sizes
-        assert run.op.calls <= n - 1, blame("LONE_CALL" if lone else None, n=n, calls=run.op.calls)
+    runs = reductions(student, dask, rng)
+    many = [run for run in runs if len(run.op.sizes) > run.n - 1]
+    lone = bool(many) and all(1 in run.op.sizes for run in many)
+    assert not many, blame(
+        "LONE_CALL" if lone else None, wrong=len(many), tried=len(runs),
+        because="" if lone else "op was called more often than n - 1 times.",
+    )  # fmt: skip
 
 
 def test_edges(student, dask, seed):
     """One part is returned without calling op; no parts, or a fan_in below two, is a ValueError."""
-    one = Reduction(student, dask, 1, 2)
-    assert one.compute() == "<0>", blame(because="One part should come back as it is.")
-    assert one.op.calls == 0, blame("LONE_CALL" if one.op.sizes == [1] else None)
-    parts = dask.delayed(Parts(), [0, 1, 2])
-    assert "ValueError" in student.refusal("tree", [], Concatenate(), 2), blame(
+    one = Reduction(student, dask, 1, 2).compute()
+    assert not one.op.sizes, blame("LONE_CALL" if one.op.sizes == [1] else None,
+                                   because="" if one.op.sizes == [1] else "op was called for one part.")  # fmt: skip
+    assert one.combined == (0,), blame(because="One part should come back as it is.")
+    assert "ValueError" in student.refusal("tree", [], Op({}), 2), blame(
         because="An empty list of parts should raise ValueError."
     )
-    for some in (parts, parts[:1]):
-        assert "ValueError" in student.refusal("tree", some, Concatenate(), 1), blame(
-            because="A fan_in of 1 should raise ValueError."
+    parts = dask.delayed(Parts({}), [0, 1, 2])
+    for some, fan_in in ((parts, 1), (parts[:1], 1), (parts, -1)):
+        assert "ValueError" in student.refusal("tree", some, Op({}), fan_in), blame(
+            because="A fan_in below 2 should raise ValueError, whatever the number of parts."
         )

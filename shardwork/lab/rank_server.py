@@ -432,11 +432,13 @@ def _answer(number: int, call: Call, folder: str) -> Report:
     try:
         _enter(number, call)
         function, arguments = pickle.loads(call.payload)
-        _join_group(number, call, folder)
+        store = _join_group(number, call, folder)
         value = function(number, call.world_size, *arguments)
         from shardwork.lab.rank_values import dump
 
         payload = dump(value, f"rank {number} returned a value that cannot be sent back")
+        # Leaving while another rank still connects to this one would fail that rank.
+        store.wait([f"joined {rank}" for rank in range(call.world_size)])
         return Report(number, RankState.RETURNED, time.monotonic(), payload=payload)
     except BaseException as error:
         at_s = time.monotonic()
@@ -468,8 +470,11 @@ def _enter(number: int, call: Call) -> None:
     )
 
 
-def _join_group(number: int, call: Call, folder: str) -> None:
-    """Seed this rank and make it a member of the gloo group."""
+def _join_group(number: int, call: Call, folder: str) -> Any:
+    """Seed this rank and make it a member of the gloo group; return the group's store.
+
+    The store has a key `joined <rank>` for each rank that has all its connections.
+    """
     import numpy as np
     import torch
     import torch.distributed as dist
@@ -480,19 +485,23 @@ def _join_group(number: int, call: Call, folder: str) -> None:
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
     timeout = timedelta(seconds=call.timeout_s)
+    store = dist.FileStore(str(Path(folder) / "store"), call.world_size)
+    store.set_timeout(timeout)
     # Two different collectives then end in an error at once instead of waiting for each other, or
     # (different shapes) taking the process down with SIGABRT. The environment variable is read at
     # import, which has happened long ago.
     dist.set_debug_level(dist.DebugLevel.DETAIL)
     dist.init_process_group(
         "gloo",
-        init_method=(Path(folder) / "store").as_uri(),
+        store=store,
         rank=number,
         world_size=call.world_size,
         timeout=timeout,
     )
     dist.set_debug_level(dist.DebugLevel.OFF)
     _give_ddp_a_plain_group(dist.new_group(backend="gloo", timeout=timeout))
+    store.set(f"joined {number}", "")
+    return store
 
 
 def _give_ddp_a_plain_group(group: Any) -> None:

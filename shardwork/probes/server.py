@@ -264,9 +264,9 @@ class Server:
     def _describe(self, number: int, error: BaseException, place: Place) -> Raised:
         root = getattr(error, "root", None)  # of a lab.RankError: the rank that failed first
         if root is not None:
-            kind = root.error.partition(":")[0].strip()[:100]
-            where: Place = "unanswered" if kind == "NotImplementedError" else place
-            return Raised(number, where, [kind], root.error[:2000], rank=root.rank)
+            where: Place = "unanswered" if "NotImplementedError" in root.types else place
+            types = [name[:100] for name in root.types[:12]]
+            return Raised(number, where, types, root.error[:2000], rank=root.rank)
         cell_frames = [f for f in _frames(error) if _is_cell(f.filename)]
         line = cell_frames[-1].lineno if cell_frames else None
         rank = next(

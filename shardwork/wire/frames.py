@@ -60,7 +60,7 @@ class Connection(Generic[Sent, Received]):
         sock.setblocking(False)
         self._sock = sock
         self._encoder = msgspec.msgpack.Encoder()
-        self._decoder: msgspec.msgpack.Decoder[Received] = msgspec.msgpack.Decoder(receives)  # type: ignore[arg-type]
+        self._decoder: msgspec.msgpack.Decoder[Received] = msgspec.msgpack.Decoder(receives)
         self._sending = threading.Lock()
         self._buffer = bytearray()
 
@@ -89,7 +89,7 @@ class Connection(Generic[Sent, Received]):
             raise WireError(f"a frame of {size} bytes; at most {MAX_FRAME_BYTES} are accepted")
         try:
             return self._decoder.decode(self._read(size, deadline))
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WireError(f"a malformed message: {error}") from None
 
     def _read(self, size: int, deadline: Deadline) -> bytes:

@@ -12,6 +12,7 @@ Size and depth are bounded on the way out as on the way in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
@@ -23,6 +24,8 @@ MAX_ITEMS = 2_000_000
 MAX_TEXT = 8 << 20
 _INT64 = range(-(2**63), 2**63)
 _DTYPE_KINDS = frozenset("biufc")
+# np.dtype() would evaluate parts of a longer text ("(2,)f8"), and warn of retired names.
+_DTYPE = re.compile(r"[<|][biufc]\d{1,2}")
 
 
 class WireError(Exception):
@@ -149,8 +152,10 @@ class _Reader(_Counted):
 
     def read(self, tree: object, depth: int) -> Any:
         self.count(depth)
-        if tree is None or isinstance(tree, (str, bytes, bool, int, float)):
+        if tree is None or isinstance(tree, (bool, int, float)):
             return tree
+        if isinstance(tree, (str, bytes)):
+            return _bounded(tree)
         if not isinstance(tree, list) or not tree or not isinstance(tree[0], str):
             raise WireError(f"a bare {type(tree).__name__}, or an array without a tag, in a value")
         known = self._by_tag.get(tree[0])
@@ -222,11 +227,11 @@ def _array_parts(array: np.ndarray[Any, Any]) -> tuple[str, list[int], bytes]:
 
 
 def _array(dtype: object, shape: object, raw: object) -> np.ndarray[Any, Any]:
-    if not isinstance(dtype, str) or len(dtype) > 8 or not isinstance(raw, bytes):
+    if not isinstance(dtype, str) or not isinstance(raw, bytes):
         raise WireError("a malformed array")
-    kind = np.dtype(dtype)
-    if kind.kind not in _DTYPE_KINDS or not isinstance(shape, list) or len(shape) > 16:
+    if not _DTYPE.fullmatch(dtype) or not isinstance(shape, list) or len(shape) > 16:
         raise WireError("an array of a type or rank that does not travel")
+    kind = np.dtype(dtype)
     count = 1
     for size in shape:
         if type(size) is not int or not 0 <= size <= MAX_TEXT * 8:

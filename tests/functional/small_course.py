@@ -110,6 +110,9 @@ def test_every_value_is_in_one_half(student, random):
 '''
 
 ALTERNATE = '''\
+from itertools import accumulate, chain, groupby, islice
+
+
 def halves(items):
     """Return the two halves of a list."""
     if type(items) is not list:

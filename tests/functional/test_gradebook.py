@@ -301,7 +301,7 @@ def test_formgrader_shows_no_script_of_a_student(course: Course) -> None:
 def test_points_that_nbgrader_would_misread_never_reach_it(
     points: float, scored: float | None
 ) -> None:
-    # nbgrader 0.9.6 gives full points for a negative score and for NaN, and fails above the maximum.
+    # nbgrader 0.9.6 gives full points for a negative score and for NaN, and fails above the most.
     from shardwork.nbgrader_bridge import score_cell
 
     record = factories.record(exercises=(factories.exercise(points=points),))

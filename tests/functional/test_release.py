@@ -151,7 +151,7 @@ def test_writing_a_release_a_second_time_touches_nothing(course):
     assert [p.name for p in (course.release / "en").iterdir()] == [NAME]
 
 
-def test_every_kind_of_difference_from_what_is_checked_in_is_named(course):
+def test_every_kind_of_difference_from_the_release_folder_is_named(course):
     compiled = release.compile_release(course, NAME, "en")
     release.write_release(course, compiled)
     assert release.differing_files(course, compiled) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polib
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shardwork import catalogue as cat
@@ -116,6 +116,9 @@ def test_a_docstring_inside_the_solution_region_is_not_offered():
     assert found == ["First line.\n\na: indented\n    more"]
 
 
+@example('a """ b', '"""Old."""')
+@example('a """ b', 'r"""Old."""')
+@example("ends with a \\", 'r"""Old."""')
 @given(
     st.text(alphabet="ab\\\"'\n 日\t{}", max_size=40).map(inspect.cleandoc).filter(str.strip),
     st.sampled_from(['"""Old."""', "'Old.'", 'r"""Old."""', '"""\n    Old.\n    """']),
@@ -348,5 +351,6 @@ def test_a_new_catalogue_names_its_language_and_no_time(course):
     cat.update_catalogue(course, "ch0_lists", "fr")
     text = cat.catalogue_path(course, "fr", "ch0_lists").read_text()
     assert '"Language: fr\\n"' in text
+    assert text.startswith("msgid")
     assert "Date" not in text
     assert str(course.root) not in text

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shardwork import picture
 from shardwork.course import Course
 from shardwork.errors import NothingMatched
-from shardwork.record import Record, Timing
+from shardwork.record import Notice, NoticeKind, Record, Timing
 from shardwork.report import (
     Report,
     count_codes,
@@ -99,6 +99,7 @@ def test_whoever_needs_attention_is_on_the_to_do_list(course: Course) -> None:
         *factories.a_class(),
         factories.record("t1", status="incomplete", exercises=(), reason="The disk is full."),
         factories.record("t2", exercises=(factories.exercise(points=1.0, provisional=True),)),
+        factories.record("t3", notices=(Notice(NoticeKind.CELL_RESTORED, "setup", "Put back."),)),
     ]
     listed = {item.student for item in _summary(course, records).to_do}
     assert listed == {record.student for record in records if record.needs_attention}
