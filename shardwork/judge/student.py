@@ -136,15 +136,22 @@ def _plain(value: object) -> object:
         return tuple(_plain(item) for item in value)
     if isinstance(value, dict):
         return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset):
+        return _SET
     if isinstance(value, Tensor):
         return value.array
     return value
 
 
+# Stands for a set, which msgspec would take for a list: it has no order to compare.
+_SET = type("set", (), {})()
+
+
 def _arrays(kind: type, value: object) -> object:
     if kind is np.ndarray and isinstance(value, np.ndarray):
         return value
-    raise msgspec.ValidationError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
+    # msgspec turns a TypeError into a ValidationError that names the place.
+    raise TypeError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
 
 
 class Activity(msgspec.Struct):

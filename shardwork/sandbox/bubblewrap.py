@@ -73,6 +73,8 @@ def command(room: Room, scratch: Path) -> list[str]:
         args += ["--bind", str(path), str(path)]
     for name, value in room.environment.items():
         args += ["--setenv", name, value]
+    # The root and /dev are file systems in memory without a bound: nothing may be written there.
+    args += ["--remount-ro", "/dev", "--remount-ro", "/"]
     args += ["--chdir", WORK, "--"]
     file_size = f"--fsize={room.max_file_mb << 20}"
     return [*args, "prlimit", "--core=0", file_size, f"--nofile={room.max_descriptors}"]

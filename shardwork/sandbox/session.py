@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import socket
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import nbformat
+import zmq
+import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -47,6 +50,8 @@ from shardwork.wire import (
 JUDGE_FD_VARIABLE = "SHARDWORK_JUDGE_FD"
 MAX_PROCESSES = 400
 MAX_OUTPUT_BYTES = 64 << 10
+MAX_MESSAGE_BYTES = 16 << 20
+"""A kernel that sends a larger message is cut off."""
 START_S = 90.0
 _SERVE = "from shardwork.probes.server import serve as _serve; _serve(get_ipython().user_ns)"
 
@@ -221,8 +226,10 @@ class Session:
         self.connection = None
         client, self._client = self._client, None
         sandbox, self._sandbox = self._sandbox, None
-        if client is not None and client.kc is not None:
-            client.kc.stop_channels()
+        if client is not None:
+            if client.kc is not None:
+                client.kc.stop_channels()
+            client.km.context.destroy(linger=0)
         if sandbox is not None:
             self.peak_bytes = max(self.peak_bytes, sandbox.peak_bytes)
             sandbox.close()
@@ -240,7 +247,10 @@ class Session:
         self._sandbox = Sandbox(
             self._assignment, self._isolation, self._files, environment, folders
         )
+        context = zmq.asyncio.Context()
+        context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         manager = AsyncKernelManager(
+            context=context,
             transport="ipc",
             ip=str(self._sandbox.folder / "s"),
             connection_file=str(self._sandbox.folder / "c.json"),
@@ -298,7 +308,7 @@ class Session:
         limit = min(self._assignment.limits.cell_s, self.seconds_left())
         if limit <= 0:
             return CellOutcome(cell.id, grade_id, "not_run")
-        client.timeout = limit
+        client.timeout = math.ceil(limit)
         cell.outputs = []
         try:
             await client.async_execute_cell(cell, index, store_history=False)

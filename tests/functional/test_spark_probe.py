@@ -93,4 +93,6 @@ def test_keys_lie_where_the_hash_partitioner_says(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PYTHONHASHSEED", "0")  # as a sandbox has it; ints hash to themselves
     summed = probe.make_rdd([[(n, 1) for n in range(10)]]).reduceByKey(max, 3)
     found = [sorted(key for key, _ in part) for part in probe.partitions(summed)]
-    assert found == probe.hash_partitions(list(range(10)), 3) == [[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]]
+    assert (
+        found == probe.hash_partitions(list(range(10)), 3) == [[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]]
+    )

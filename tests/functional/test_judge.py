@@ -1,0 +1,475 @@
+"""The judge, as the batch runs it: a process of its own, a real sandbox, graders written here.
+
+One notebook holds an exercise for every fate, so that each judging also shows that what one answer
+does costs no other exercise.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nbformat
+import psutil
+import pytest
+
+from shardwork.course import Assignment, Exercise, Isolation, Limits
+from shardwork.judge.job import Finished, Job, Judged, Problem, Variant
+from shardwork.judging import JudgeProcesses, run_judge
+from shardwork.record import Cause, CheckResult, Verdict
+from shardwork.sandbox import isolation
+
+WHY_NOT = isolation.bubblewrap_problem()
+pytestmark = [
+    pytest.mark.functional,
+    pytest.mark.skipif(WHY_NOT is not None, reason=f"bubblewrap: {WHY_NOT}"),
+    pytest.mark.usefixtures("no_leaks"),
+]
+
+PASSED, FAILED, ERROR, SKIPPED = Verdict.PASSED, Verdict.FAILED, Verdict.ERROR, Verdict.SKIPPED
+LIMIT_S = 120.0
+
+GRADER = '''
+from shardwork.grading import blame
+
+
+def test_double(student, rng):
+    """A number is
+    doubled.
+
+    For the author only.
+    """
+    n = int(rng.integers(1, 1000))
+    value = student.value("{name}", n, as_=int)
+    assert value == 2 * n, blame(
+        "TRIPLES" if value == 3 * n else None, because="{{n}} became {{value}}.", n=n, value=value
+    )
+
+
+def test_zero(student):
+    """Zero stays zero."""
+    assert student.value("{name}", 0, as_=int) == 0, "zero"
+
+
+def test_negative(student):
+    """A negative number is doubled, too."""
+    assert student.value("{name}", -4, as_=int) == -8
+'''
+
+
+class Heard(msgspec.Struct):
+    """All that a judge said."""
+
+    end: Finished | Problem
+    judged: list[Judged]
+
+    def checks(self, exercise: str, variant: str = "submission") -> tuple[CheckResult, ...]:
+        (found,) = (j for j in self.judged if (j.exercise, j.variant) == (exercise, variant))
+        return found.checks
+
+    def verdicts(self, exercise: str, variant: str = "submission") -> list[Verdict]:
+        return [check.verdict for check in self.checks(exercise, variant)]
+
+    def causes(self, exercise: str) -> list[Cause | None]:
+        return [check.cause for check in self.checks(exercise)]
+
+
+def judge(
+    graders: Path,
+    answers: dict[str, str],
+    *,
+    variants: tuple[Variant, ...] = (Variant("submission", {}, (1,)),),
+    processes: JudgeProcesses | None = None,
+    limit_s: float = LIMIT_S,
+    level: Isolation = Isolation.BUBBLEWRAP,
+    **limits: Any,
+) -> Heard:
+    """Judge `answers` (function name to source) with what lies in `graders`."""
+    for name in answers:
+        path = graders / f"test_{name}.py"
+        if not path.exists():
+            path.write_text(GRADER.format(name=name))
+    limits = {"cell_s": 20.0, "call_s": 2.0, "total_s": 100.0, "memory_mb": 1024} | limits
+    assignment = Assignment(
+        "ch0_doubles", "Doubles", tuple(Exercise(name, 1, 5) for name in answers),
+        limits=Limits(**limits),
+    )  # fmt: skip
+    cells = []
+    for name, source in answers.items():
+        meta = {"nbgrader": {"grade_id": name, "solution": True, "grade": False}}
+        cells.append(nbformat.v4.new_code_cell(source, id=name, metadata=meta))
+    job = Job(
+        assignment=assignment,
+        isolation=level,
+        notebook=nbformat.writes(nbformat.v4.new_notebook(cells=cells)),
+        files=None,
+        graders=str(graders),
+        codes=dict.fromkeys(answers, ("TRIPLES",)),
+        exercises=tuple(answers),
+        variants=variants,
+    )
+    heard: list[Judged] = []
+    return Heard(run_judge(job, processes or JudgeProcesses(), limit_s, heard.append), heard)
+
+
+@pytest.fixture
+def graders(tmp_path: Path) -> Path:
+    folder = tmp_path / "graders"
+    folder.mkdir()
+    return folder
+
+
+def doubles(name: str) -> str:
+    return f"def {name}(n):\n    return 2 * n"
+
+
+# answers ------------------------------------------------------------------------------------------
+
+FATES = {
+    "endless": "def endless(n):\n    while True:\n        pass",
+    "right": doubles("right"),
+    "triples": "def triples(n):\n    return 3 * n",
+    "off": "def off(n):\n    return 2 * n + (1 if n else 0)",
+    "starter": "def starter(n):\n    # YOUR CODE HERE\n    raise NotImplementedError()",
+    "missing": "x = 1",
+    "raises": "def raises(n):\n\n    return {}[n]",
+    "exits": "import sys\ndef exits(n):\n    sys.exit(0)",
+    "dies": "import os\ndef dies(n):\n    os._exit(0)",
+    "text": "def text(n):\n    return str(2 * n)",
+    "number": "def number(n):\n    return 2.0 * n",
+    "nothing": "def nothing(n):\n    2 * n",
+    "loud": "def loud(n):\n    print('x' * (10 << 20))\n    return 2 * n",
+    "numpy_one": "import numpy as np\ndef numpy_one(n):\n    return np.int64(2 * n)",
+    "broken": "def broken(n:\n    return 2 * n",
+    "last": doubles("last"),
+}
+
+
+@pytest.fixture(scope="module")
+def class_of_fates(tmp_path_factory: pytest.TempPathFactory) -> Heard:
+    """Every answer of FATES in one notebook, judged once."""
+    return judge(tmp_path_factory.mktemp("graders"), FATES)
+
+
+def test_a_right_answer_passes_every_check_whatever_stands_beside_it(class_of_fates) -> None:
+    for name in ("right", "last", "numpy_one", "loud"):
+        assert class_of_fates.verdicts(name) == [PASSED] * 3, name
+    assert isinstance(class_of_fates.end, Finished)
+
+
+def test_the_line_of_a_check_is_the_first_paragraph_of_its_docstring(class_of_fates) -> None:
+    lines = [(check.name, check.line) for check in class_of_fates.checks("right")]
+    assert lines == [
+        ("test_double", "A number is doubled."),
+        ("test_zero", "Zero stays zero."),
+        ("test_negative", "A negative number is doubled, too."),
+    ]
+
+
+def test_a_wrong_value_fails_with_the_misconception_the_sentence_and_the_evidence(
+    class_of_fates,
+) -> None:
+    named = class_of_fates.checks("triples")[0]
+    assert (named.verdict, named.cause, named.code) == (FAILED, Cause.OBSERVED, "TRIPLES")
+    assert named.message == "{n} became {value}."
+    assert named.evidence["value"] == 3 * named.evidence["n"]
+    assert class_of_fates.verdicts("triples") == [FAILED, PASSED, FAILED]
+    assert class_of_fates.checks("off")[0].code is None
+
+
+def test_a_plain_sentence_of_an_assertion_is_for_the_ta_and_not_for_the_student(graders) -> None:
+    heard = judge(graders, {"zero": "def zero(n):\n    return 2 * n or 7"})
+    check = heard.checks("zero")[1]
+    assert (check.verdict, check.message) == (FAILED, "")
+    assert check.detail.startswith("test_zero.py:")
+    assert check.detail.endswith(": zero")
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("starter", Cause.UNANSWERED),
+        ("missing", Cause.NOT_DEFINED),
+        ("broken", Cause.NOT_DEFINED),
+        ("raises", Cause.RAISED),
+        ("exits", Cause.RAISED),
+        ("text", Cause.WRONG_TYPE),
+        ("number", Cause.WRONG_TYPE),
+        ("nothing", Cause.WRONG_TYPE),
+    ],
+)
+def test_an_answer_that_cannot_be_observed_fails_every_check_with_its_cause(
+    class_of_fates, name, cause
+) -> None:
+    assert class_of_fates.verdicts(name) == [FAILED] * 3
+    assert class_of_fates.causes(name) == [cause] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"), [("endless", Cause.NEVER_RETURNED), ("dies", Cause.DIED)]
+)
+def test_after_two_hangs_or_deaths_the_rest_of_the_exercise_is_not_tried(
+    class_of_fates, name, cause
+) -> None:
+    assert class_of_fates.verdicts(name) == [FAILED, FAILED, SKIPPED]
+    assert class_of_fates.causes(name) == [cause, cause, None]
+    assert "Not tried" in class_of_fates.checks(name)[2].message
+
+
+def test_each_hang_or_death_costs_one_new_sandbox_and_nothing_else(class_of_fates) -> None:
+    assert class_of_fates.end.starts == 1 + 2 + 2
+
+
+def test_no_message_for_students_holds_a_path_or_a_hidden_value(class_of_fates) -> None:
+    for judged in class_of_fates.judged:
+        for check in judged.checks:
+            assert "/" not in check.message
+            assert "Traceback" not in check.message
+            assert all("/" not in str(value) for value in check.evidence.values())
+
+
+def test_what_each_cell_did_is_told_in_the_order_of_the_notebook(class_of_fates) -> None:
+    cells = class_of_fates.end.cells
+    assert [cell.cell_id for cell in cells] == list(FATES)
+    raised = [cell for cell in cells if cell.status == "raised"]
+    assert [cell.cell_id for cell in raised] == ["broken"]
+    assert raised[0].error.startswith("SyntaxError")
+
+
+def test_the_same_seed_gives_the_same_inputs_whatever_else_is_judged(
+    class_of_fates, graders
+) -> None:
+    alone = judge(graders, {"triples": FATES["triples"]}).checks("triples")
+    assert alone[0].evidence == class_of_fates.checks("triples")[0].evidence
+
+
+def test_another_seed_gives_other_inputs(graders) -> None:
+    variants = (Variant("submission", {}, (1, 2)),)
+    heard = judge(graders, {"triples": FATES["triples"]}, variants=variants)
+    assert [judged.seed for judged in heard.judged] == [1, 2]
+    first, second = (judged.checks[0].evidence["n"] for judged in heard.judged)
+    assert first != second
+
+
+def test_a_notebook_that_uses_up_its_time_is_not_an_error_of_ours(graders) -> None:
+    answers = {"right": doubles("right"), "slow": "import time\ntime.sleep(600)"}
+    heard = judge(graders, answers, total_s=4.0, cell_s=60.0)
+    assert isinstance(heard.end, Finished)
+    assert heard.verdicts("right") == [SKIPPED] * 3
+    assert "time for the whole notebook" in heard.checks("right")[0].message
+
+
+def test_a_notebook_that_keeps_ending_its_process_fails_and_is_no_error_of_ours(graders) -> None:
+    heard = judge(graders, {f"kills{n}": "import os\nos._exit(0)" for n in range(4)})
+    assert isinstance(heard.end, Finished)
+    assert heard.verdicts("kills0") == [FAILED] * 3
+    assert {cell.status for cell in heard.end.cells} == {"died"}
+
+
+def test_without_isolation_the_verdicts_are_the_same(graders) -> None:
+    answers = {name: FATES[name] for name in ("right", "triples", "dies")}
+    heard = judge(graders, answers, level=Isolation.NONE)
+    assert heard.verdicts("right") == [PASSED] * 3
+    assert heard.verdicts("triples") == [FAILED, PASSED, FAILED]
+    assert heard.verdicts("dies") == [FAILED, FAILED, SKIPPED]
+
+
+# graders ------------------------------------------------------------------------------------------
+
+BAD_GRADERS = {
+    "unknown_code": '''
+from shardwork.grading import blame
+
+def test_it(student):
+    """It."""
+    assert student.value("unknown_code", 1, as_=int) == 5, blame("NO_SUCH_CODE")
+''',
+    "agreeing": '''
+from shardwork.grading import OracleBank
+
+def test_it(student):
+    """It."""
+    OracleBank(4, {"TRIPLES": 4}, lambda a, b: a == b)
+''',
+    "failing": '''
+def test_it(student):
+    """It."""
+    {}["no such key"]
+
+def test_other(student):
+    """Other."""
+    assert student.value("failing", 1, as_=int) == 2
+''',
+    "no_fixture": "def test_it(studnet):\n    pass\n",
+    "syntax": "def test_it(student:\n    pass\n",
+    "imports": "import no_such_module\n\ndef test_it(student):\n    pass\n",
+    "unsendable": '''
+def test_it(student):
+    """It."""
+    student.value("unsendable", object(), as_=int)
+''',
+    "bad_input": '''
+def test_it(student, dialogue):
+    """It."""
+    dialogue.make("nonsense.question")
+''',
+}
+
+
+@pytest.fixture(scope="module")
+def class_of_graders(tmp_path_factory: pytest.TempPathFactory) -> Heard:
+    """Right answers, judged by graders that are wrong, and by one that is right."""
+    folder = tmp_path_factory.mktemp("graders")
+    for name, text in BAD_GRADERS.items():
+        (folder / f"test_{name}.py").write_text(text)
+    heard = judge(folder, {name: doubles(name) for name in (*BAD_GRADERS, "right")})
+    assert not list(folder.glob("**/__pycache__"))
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("unknown_code", "'NO_SUCH_CODE', which misconceptions.toml does not have"),
+        ("agreeing", "the oracles of the right value and TRIPLES agree"),
+        ("failing", "KeyError: 'no such key'"),
+        ("no_fixture", "FixtureLookupError: ('studnet'"),
+        ("syntax", "SyntaxError"),
+        ("imports", "No module named 'no_such_module'"),
+        ("unsendable", "a grader cannot send a object"),
+        ("bad_input", "no probe module for 'nonsense.question'"),
+    ],
+)
+def test_a_grader_that_is_wrong_is_an_error_of_ours_and_never_the_students(
+    class_of_graders, name, what
+) -> None:
+    check = class_of_graders.checks(name)[0]
+    assert check.verdict is ERROR
+    assert what in check.detail
+    assert check.message == ""
+
+
+def test_the_other_checks_and_the_other_exercises_are_judged_all_the_same(class_of_graders) -> None:
+    assert class_of_graders.verdicts("failing") == [ERROR, PASSED]
+    assert class_of_graders.verdicts("right") == [PASSED] * 3
+    assert isinstance(class_of_graders.end, Finished)
+
+
+def test_a_grader_that_is_missing_is_an_error_that_names_it(graders) -> None:
+    (graders / "test_gone.py").mkdir()
+    heard = judge(graders, {"gone": doubles("gone"), "right": doubles("right")})
+    (check,) = heard.checks("gone")
+    assert (check.verdict, check.detail) == (ERROR, "there is no test_gone.py")
+    assert heard.verdicts("right") == [PASSED] * 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["pytest.skip('not today')", "pytest.fail('no')", "raise SystemExit(3)",
+     "with pytest.raises(ValueError): pass"],
+    ids=["skip", "fail", "exit", "raises"],
+)  # fmt: skip
+def test_a_grader_that_uses_pytests_own_ways_out_costs_no_other_exercise(graders, line) -> None:
+    text = f'import pytest\n\ndef test_it(student):\n    """It."""\n    {line}\n'
+    (graders / "test_odd.py").write_text(text)
+    heard = judge(graders, {"odd": doubles("odd"), "right": doubles("right")})
+    assert heard.verdicts("odd") == [ERROR]
+    assert heard.verdicts("right") == [PASSED] * 3
+
+
+def test_a_grader_that_exits_when_it_is_imported_costs_no_other_exercise(graders) -> None:
+    (graders / "test_odd.py").write_text("raise SystemExit(3)\n")
+    heard = judge(graders, {"odd": doubles("odd"), "right": doubles("right")})
+    assert heard.verdicts("odd") == [ERROR]
+    assert heard.verdicts("right") == [PASSED] * 3
+
+
+PRINTS = """
+import os
+
+def test_it(student):
+    print("{}")
+    os.write(1, b"{}")
+"""
+
+
+def test_what_a_grader_prints_does_not_disturb_the_events(graders) -> None:
+    (graders / "test_prints.py").write_text(PRINTS)
+    assert judge(graders, {"prints": doubles("prints")}).verdicts("prints") == [PASSED]
+
+
+# variants, as `verify` judges them ---------------------------------------------------------------
+
+
+def test_several_solutions_are_judged_one_after_the_other_in_one_sandbox(graders) -> None:
+    sources = {
+        "reference": doubles("f"),
+        "TRIPLES": "def f(n):\n    return 3 * n",
+        "starter": "def f(n):\n    raise NotImplementedError()",
+        "broken": "def f(n:\n    return 2 * n",
+        "again": doubles("f"),
+    }
+    variants = tuple(Variant(name, {"f": source}, (1,)) for name, source in sources.items())
+    heard = judge(graders, {"f": doubles("f")}, variants=variants)
+    assert heard.verdicts("f", "reference") == [PASSED] * 3
+    assert heard.checks("f", "TRIPLES")[0].code == "TRIPLES"
+    assert {check.cause for check in heard.checks("f", "starter")} == {Cause.UNANSWERED}
+    assert {check.cause for check in heard.checks("f", "broken")} == {Cause.NOT_DEFINED}
+    assert heard.verdicts("f", "again") == [PASSED] * 3
+    assert heard.end.starts <= 2  # the broken one closes the sandbox
+
+
+# the process --------------------------------------------------------------------------------------
+
+
+def test_a_judge_that_is_still_running_at_its_limit_is_an_error_of_ours(graders) -> None:
+    (graders / "test_waits.py").write_text("import time\ntime.sleep(600)\n")
+    heard = judge(graders, {"waits": doubles("waits")}, limit_s=4.0)
+    assert isinstance(heard.end, Problem)
+    assert "status -9" in heard.end.text
+    assert "4 s" in heard.end.text
+
+
+def test_a_judge_that_ends_by_itself_is_an_error_of_ours(graders) -> None:
+    (graders / "test_ends.py").write_text("import os\nos._exit(7)\n")
+    heard = judge(graders, {"ends": doubles("ends")})
+    assert heard.end == Problem("the judge process ended with status 7 before it was done")
+
+
+def test_judges_that_are_stopped_end_with_their_sandboxes_and_say_nothing(graders) -> None:
+    processes = JudgeProcesses()
+    (graders / "test_slow.py").write_text(GRADER.format(name="slow"))
+    stopper = threading.Thread(target=_stop_when_a_sandbox_runs, args=(processes,))
+    stopper.start()
+    with pytest.raises(InterruptedError):
+        judge(graders, {"slow": "import time\ntime.sleep(600)"}, cell_s=60.0, processes=processes)
+    stopper.join()
+    with pytest.raises(InterruptedError):  # and no new one is started
+        judge(graders, {"slow": doubles("slow")}, processes=processes)
+
+
+def _stop_when_a_sandbox_runs(processes: JudgeProcesses) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        names = [p.name() for p in psutil.Process().children(recursive=True)]
+        if "bwrap" in names:
+            break
+        time.sleep(0.05)
+    processes.stop()
+
+
+LOOKS_AROUND = """
+import os
+
+def test_it(student):
+    assert "secret" not in str(os.environ)
+"""
+
+
+def test_a_judge_knows_no_secret_of_the_caller(graders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "secret")
+    (graders / "test_env.py").write_text(LOOKS_AROUND)
+    assert judge(graders, {"env": doubles("env")}).verdicts("env") == [PASSED]
