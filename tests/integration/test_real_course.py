@@ -1,0 +1,71 @@
+"""The real assignments on their real frameworks: a sample of the mutation matrix, with one seed.
+
+`shardwork verify --seeds 10` (`make verify`) is the whole of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shardwork.course import Isolation, load_course
+from shardwork.errors import MachineError
+from shardwork.java import find_java
+from shardwork.sandbox import isolation
+from shardwork.verify import Kind, missing_parts, solutions_of, verify
+
+WHY_NOT = isolation.bubblewrap_problem()
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(WHY_NOT is not None, reason=f"bubblewrap: {WHY_NOT}"),
+    pytest.mark.usefixtures("no_leaks"),
+]
+
+COURSE = load_course(Path(__file__).resolve().parents[2])
+EXERCISES = [(a.name, e.name) for a in COURSE.config.assignments for e in a.exercises]
+SEED = 4_001
+"""One that no development run has used."""
+
+
+def test_the_course_has_the_three_exercises_of_the_first_light() -> None:
+    assert {("ch2_spark", "key_stats"), ("ch3_dask", "tree"), ("ch4_training", "dp_grads")} <= set(
+        EXERCISES
+    )
+
+
+@pytest.mark.parametrize(("assignment", "exercise"), EXERCISES)
+def test_every_exercise_has_all_that_is_needed_to_prove_it(assignment: str, exercise: str) -> None:
+    chosen = COURSE.assignment(assignment)
+    assert missing_parts(COURSE, chosen, exercise) == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("assignment", "exercise"), EXERCISES)
+def test_the_reference_has_all_points_the_starter_none_and_a_mutant_its_name(
+    assignment: str, exercise: str
+) -> None:
+    chosen = COURSE.assignment(assignment)
+    if chosen.cluster.spark_master is not None:
+        try:
+            find_java()
+        except MachineError as error:
+            pytest.skip(str(error))
+    solutions = solutions_of(COURSE, assignment, exercise)
+    mutants = [solution.name for solution in solutions if solution.kind is Kind.MUTANT][:2]
+    matrix = verify(
+        COURSE, chosen, [chosen.exercise(exercise)], [SEED], Isolation.BUBBLEWRAP,
+        jobs=1, only=["reference", "starter", *mutants],
+    )  # fmt: skip
+    rows = {row.name: row for row in matrix.rows}
+    assert set(rows) == {"reference", "starter", *mutants}
+    wrong = {
+        name: row.problem or tuple(cell.wrong for cell in row.cells) for name, row in rows.items()
+    }
+    assert wrong == dict.fromkeys(rows, (None,))
+    full = chosen.exercise(exercise).points
+    assert rows["reference"].cells[0].points == full
+    assert rows["starter"].cells[0].points == 0
+    for code in mutants:
+        assert rows[code].cells[0].codes == (code,)
+        assert rows[code].cells[0].points < full
