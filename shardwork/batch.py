@@ -174,7 +174,7 @@ class _Batch:
         _check_weights(course, assignment)
 
     def plan(self, student: str) -> Graded | _Plan:
-        """Take a submission in and say what is due; if nothing is, its record is brought up to date.
+        """Take a submission in and say what is due; if nothing is, bring its record up to date.
 
         Never raises for what a submission is.
         """
@@ -351,9 +351,13 @@ class _Batch:
 
 def _undecided(exercise: str) -> CheckResult:
     return CheckResult(
-        "ingest", "The submission holds one answer to this exercise.", Verdict.ERROR,
+        "ingest",
+        "The submission holds one answer to this exercise.",
+        Verdict.ERROR,
+        message="Your notebook holds several different answers to this exercise. A teaching "
+        "assistant decides which one counts; you need not do anything.",
         detail=f"several different cells `{exercise}`; decide which one counts, then grade again",
-    )  # fmt: skip
+    )
 
 
 def _not_judged(why: str) -> CheckResult:

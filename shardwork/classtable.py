@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from shardwork.batch import Graded
+from shardwork.console import result_console
 from shardwork.course import Course
 from shardwork.plaintext import plain_line
 from shardwork.progress import Outcome
@@ -71,7 +71,7 @@ def print_class(
 
     `handed_in` adds a column with what each student is known to have handed in (a made-up class).
     """
-    console = Console()
+    console = result_console()
     table = Table(title=outcome.assignment, title_justify="left")
     table.add_column("student")
     if handed_in:
@@ -94,8 +94,11 @@ def print_class(
     for problem in outcome.handed_back.problems:
         console.print(f"problem: {problem}", markup=False, highlight=False)
     judged = sum(one.judged for one in outcome.graded)
-    console.print(f"{len(outcome.graded)} submissions, {judged} judged now, in {outcome.seconds:.0f} s.",
-                  highlight=False)  # fmt: skip
+    console.print(
+        f"Submissions: {len(outcome.graded)}, of which judged now: {judged}, "
+        f"in {outcome.seconds:.0f} s.",
+        highlight=False,
+    )
     if outcome.handed_back.report is not None:
         paths = [outcome.handed_back.report, course.feedback, course.gradebook]
         for what, path in zip(("report", "feedback", "gradebook"), paths, strict=True):
@@ -125,5 +128,13 @@ def _line(one: Graded) -> Line:
     record = one.record
     if record is None:
         return Line(one.student, "not graded", None, 0.0, (), one.judged, 0.0, one.problem)
-    return Line(one.student, record.status, record.points, record.max_points, record.codes, one.judged,
-                record.timing.total_s, record.reason)  # fmt: skip
+    return Line(
+        one.student,
+        record.status,
+        record.points,
+        record.max_points,
+        record.codes,
+        one.judged,
+        record.timing.total_s,
+        record.reason,
+    )

@@ -175,8 +175,8 @@ def find_course(start: Path) -> Path:
         if (folder / "course_config.py").is_file():
             return folder
     raise CourseError(
-        f"No course_config.py in {start} or above it. Change into a course folder, or name one with "
-        "--course."
+        f"No course_config.py in {start} or above it. Change into a course folder, or name one "
+        "with --course."
     )
 
 
@@ -186,8 +186,8 @@ def _reject_duplicates(path: Path, config: CourseConfig) -> None:
         at = f"$.assignments[{i}].name"
         if assignment.name in seen:
             raise CourseError(
-                f"{path}: assignment {assignment.name!r} stands twice - at `{seen[assignment.name]}` "
-                f"and at `{at}`."
+                f"{path}: assignment {assignment.name!r} stands twice - at "
+                f"`{seen[assignment.name]}` and at `{at}`."
             )
         seen[assignment.name] = at
         names = [exercise.name for exercise in assignment.exercises]

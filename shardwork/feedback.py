@@ -406,7 +406,7 @@ def _check(check: CheckResult, named: Mapping[str, Misconception], language: Lan
     found = named.get(check.code) if check.code and failed else None
     if found is not None:
         found = Misconception(language.tell(found.cause), language.tell(found.pointer), found.cell)
-    message = language.tell(check.message, check.evidence) if failed else ""
+    message = language.tell(check.message, check.evidence) if failed or is_ours else ""
     cause = CAUSES.get(check.cause, "") if check.cause and failed and not message else ""
     return CheckView(
         line=plain_line(language.tell(check.line), 600),

@@ -7,10 +7,12 @@ from shardwork.judge.blame import OracleBank, blame
 from shardwork.judge.faults import GraderFault, StudentFault
 from shardwork.judge.instruments import AllReduce, Instrument, Refusal
 from shardwork.judge.student import GLOO_ALLREDUCE, Delayed, Module, Rdd, typed
+from shardwork.record import Cause
 
 __all__ = [
     "GLOO_ALLREDUCE",
     "AllReduce",
+    "Cause",
     "Delayed",
     "GraderFault",
     "Instrument",

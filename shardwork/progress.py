@@ -71,9 +71,10 @@ def grade_with_progress(
             notebooks = {g.student: g.notebook for g in graded if g.notebook is not None}
             handed_back = hand_back(course, assignment, records, notebooks)
     except KeyboardInterrupt:
+        again = ["shardwork", *(word for word in sys.argv[1:] if word != "--force")]
         console.print(
             f"Interrupted after {finished} of {count} submissions. Their records are kept, and the "
-            f"same command goes on from there: {' '.join(['shardwork', *sys.argv[1:]])}",
+            f"work goes on from there with: {' '.join(again)}",
             highlight=False,
         )
         raise

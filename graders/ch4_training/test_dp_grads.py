@@ -14,13 +14,13 @@ import torch as framework
 from shardwork.grading import (
     GLOO_ALLREDUCE,
     AllReduce,
+    Cause,
     OracleBank,
     Refusal,
     StudentFault,
     blame,
 )
 from shardwork.probes.modules import build
-from shardwork.record import Cause
 
 SIZES = [4, 5, 2]
 TOLERANCE = 1e-10

@@ -63,6 +63,7 @@ def command(
     from rich.console import Console
 
     from shardwork import verify as verifying
+    from shardwork.console import result_console
     from shardwork.matrix import print_matrix
     from shardwork.sandbox.isolation import require
 
@@ -92,12 +93,12 @@ def command(
         rows += matrix.rows
         missing += matrix.missing
     whole = verifying.Matrix(tuple(rows), tuple(missing))
-    if not rows and not missing:
+    if not rows and (only or not missing):
         raise NothingMatched("No solution has the name given with --only.")
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(whole), indent=1).decode() + "\n")
     else:
-        print_matrix(whole, Console())
+        print_matrix(whole, result_console())
     return ExitCode.DONE if whole.clean else ExitCode.FINDINGS
 
 

@@ -43,6 +43,7 @@ class Dialogue:
         self._numbers = itertools.count(1)
         # Kept as long as the dialogue: a lazy result calls its instruments when it is computed.
         self._instruments: dict[int, Instrument] = {}
+        self._called = False
 
     def call(self, target: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """Call the student's function; return its value. Raises StudentFault."""
@@ -76,7 +77,7 @@ class Dialogue:
             raise
         except StudentFault as fault:
             self._session.close_sandbox()
-            raise InputsFailed(f"{question}: {fault.detail}") from fault
+            raise InputsFailed(f"{question}: {fault.detail}", after_call=self._called) from fault
 
     def _write(self, value: object) -> Any:
         return to_wire(value, other=self._introduce)
@@ -93,8 +94,9 @@ class Dialogue:
     def _run(self, message: Call | CallRanks | Ask) -> Any:
         connection = self._session.connection
         if connection is None:
-            raise InputsFailed("the sandbox is closed")
-        deadline = Deadline(min(self._call_s, self._session.seconds_left()))
+            raise InputsFailed("the sandbox is closed", after_call=self._called)
+        self._called |= not isinstance(message, Ask)
+        deadline = self._session.patience(self._call_s)
         try:
             connection.send(message, deadline)
             for _ in range(MAX_INVOCATIONS):

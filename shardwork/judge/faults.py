@@ -33,11 +33,16 @@ class SandboxLost(StudentFault):
 
 
 class InputsFailed(Exception):
-    """A probe could not make the inputs of a check, before any call of that check.
+    """A probe could not make the inputs of a check.
 
     What a submission did earlier may have broken the sandbox: the check is tried once more in a
-    fresh one. If that fails too it is an error of ours.
+    fresh one. If that fails too, it is the submission's doing if a call of that same check came
+    before (`after_call`), and an error of ours if not.
     """
+
+    def __init__(self, detail: str, *, after_call: bool) -> None:
+        super().__init__(detail)
+        self.after_call = after_call
 
 
 class GraderFault(Exception):

@@ -163,6 +163,13 @@ class JudgePlugin:
             if not last:
                 return None
             found = Finding(Verdict.ERROR, detail=str(error))
+            if error.after_call:
+                found = Finding(
+                    Verdict.FAILED,
+                    Cause.DIED,
+                    message="After your function had run, nothing worked in its process any more.",
+                    detail=str(error),
+                )
         except SandboxFailed as error:
             found = Finding(Verdict.ERROR, detail=str(error))
         except Exception as error:

@@ -112,8 +112,16 @@ def typed(value: object, kind: type[T]) -> T:
         # The message speaks of types and places only, never of values.
         raise StudentFault(
             Cause.WRONG_TYPE, "The result has another form than asked: {problem}.",
-            evidence={"problem": str(error).replace("$", "result")},
+            evidence={"problem": _in_python(str(error))},
         ) from None  # fmt: skip
+
+
+def _in_python(problem: str) -> str:
+    """Say msgspec's sentence in the words of Python: `null` is None, an `array` is a list."""
+    words = {"$": "result", "`null`": "`None`", "`array`": "`list`", "`object`": "`dict`"}
+    for theirs, ours in words.items():
+        problem = problem.replace(theirs, ours)
+    return problem
 
 
 def describe_type(value: object) -> str:
@@ -128,19 +136,16 @@ def describe_type(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, tuple):
-        return tuple(_plain(item) for item in value)
+    """Return a value that came over the wire as `msgspec.convert` should see it."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
     if isinstance(value, dict):
         return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, frozenset):
-        return _SET
     if isinstance(value, Tensor):
         return value.array
-    return value
+    if isinstance(value, frozenset):
+        return _SET
+    return value.item() if isinstance(value, np.generic) else value
 
 
 # Stands for a set, which msgspec would take for a list: it has no order to compare.

@@ -45,8 +45,13 @@ def graph(collection: Any) -> dict[str, int]:
     return {
         "tasks": sum(isinstance(node, Task) for node in tasks.values()),
         "depth": max(depth.values(), default=0),
-        "fan_in": max((len(node.dependencies) for node in tasks.values()), default=0),
+        "fan_in": max((_tasks_before(node, tasks) for node in tasks.values()), default=0),
     }
+
+
+def _tasks_before(node: Any, tasks: dict[object, Any]) -> int:
+    """Count the tasks that a node waits for; plain data and aliases are none."""
+    return sum(isinstance(tasks[key], Task) for key in node.dependencies)
 
 
 def _topological(tasks: dict[object, Any]) -> list[object]:

@@ -106,7 +106,6 @@ class Server:
         self._questions: queue.SimpleQueue[Call | CallRanks | Ask | None] = queue.SimpleQueue()
         self._waiting: dict[int, Future[Answer]] = {}
         self._invocations = itertools.count(1)
-        self._rank = threading.local()
 
     def run(self) -> None:
         """Answer questions, one at a time, until the judge hangs up."""
@@ -172,7 +171,9 @@ class Server:
 
     def _call_ranks(self, asked: CallRanks) -> object:
         target = self._target(asked.target)
-        per_rank = [[self._decode(arg) for arg in args] for args in asked.args]
+        per_rank = [
+            [self._decode(arg, rank) for arg in args] for rank, args in enumerate(asked.args)
+        ]
         if asked.on == "gloo":
             from shardwork import lab
 
@@ -184,7 +185,6 @@ class Server:
         failures: list[tuple[int, BaseException]] = []
 
         def run(rank: int) -> None:
-            self._rank.number = rank
             try:
                 results[rank] = target(rank, len(per_rank), *per_rank[rank])
             except BaseException as error:
@@ -230,31 +230,31 @@ class Server:
         self._objects[number] = value
         return Ref(kind, number)
 
-    def _decode(self, tree: object) -> Any:
-        return from_wire(tree, ref=self._resolve, tensor=_to_torch)
+    def _decode(self, tree: object, rank: int | None = None) -> Any:
+        """Rebuild an argument; its instruments speak for `rank`, from whatever thread."""
+        return from_wire(tree, ref=lambda ref: self._resolve(ref, rank), tensor=_to_torch)
 
-    def _resolve(self, ref: Ref) -> object:
+    def _resolve(self, ref: Ref, rank: int | None) -> object:
         if ref.kind == "lab.allreduce":
             return _gloo_allreduce
         if ref.kind.startswith("instrument."):
-            return self._instrument(ref)
+            return self._instrument(ref, rank)
         return self._objects[ref.id]
 
     # instruments --------------------------------------------------------------------------------
 
-    def _instrument(self, ref: Ref) -> Callable[..., object]:
+    def _instrument(self, ref: Ref, rank: int | None) -> Callable[..., object]:
         def instrument(*args: object) -> object:
-            return self._invoke(ref.id, args)
+            return self._invoke(ref.id, args, rank)
 
         if ref.kind == "instrument.allreduce":
             return _in_place(instrument)
         return instrument
 
-    def _invoke(self, instrument: int, args: tuple[object, ...]) -> object:
+    def _invoke(self, instrument: int, args: tuple[object, ...], rank: int | None) -> object:
         number = next(self._invocations)
         waiting: Future[Answer] = Future()
         self._waiting[number] = waiting
-        rank = getattr(self._rank, "number", None)
         self._send(Invoke(number, instrument, [self._encode(arg) for arg in args], rank))
         answer = waiting.result()
         if answer.refusal is not None:

@@ -64,19 +64,19 @@ def hash_partitions(keys: list[object], n: int) -> list[list[object]]:
 
 @question("spark.mark")
 def mark() -> int:
-    """Return the number of jobs that this application has started so far."""
-    return len(_job_ids())
+    """Return the id that the next job of this application will have."""
+    return max(_job_ids(), default=-1) + 1
 
 
 @question("spark.since")
 def since(first: int) -> dict[str, int]:
-    """Sum up the jobs after the first `first`: jobs, stages and tasks run, shuffle bytes.
+    """Sum up the jobs from id `first` on: jobs, stages and tasks run, shuffle bytes.
 
     A stage that was skipped (its shuffle files were there already) counts for nothing.
     """
     context = lab.spark().sparkContext
     store = context._jsc.sc().statusStore()
-    jobs = sorted(_job_ids())[first:]
+    jobs = [number for number in _job_ids() if number >= first]
     stages = {int(stage) for job in jobs for stage in _ints(store.job(job).stageIds())}
     seen = {
         "jobs": len(jobs),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import os
 import shutil
 import socket
@@ -34,6 +33,7 @@ from shardwork.course import Assignment, Isolation
 from shardwork.plaintext import plain
 from shardwork.record import CellOutcome
 from shardwork.sandbox import bubblewrap, provisioner, watchdog
+from shardwork.sandbox.patience import Patience
 from shardwork.wire import (
     Ask,
     Connection,
@@ -100,6 +100,10 @@ class Sandbox:
     def peak_bytes(self) -> int:
         return self._watchdog.peak_bytes if self._watchdog else 0
 
+    @property
+    def cpu_s(self) -> float:
+        return self._watchdog.cpu_s if self._watchdog else 0.0
+
     def command_for(self, kernel: list[str]) -> list[str]:
         """Return the command that starts `kernel` inside."""
         if self._isolation is Isolation.NONE:
@@ -130,6 +134,7 @@ class Sandbox:
             process.pid,
             memory_bytes=self._limits.memory_mb << 20,
             processes=MAX_PROCESSES,
+            folder=self.folder,
             kill=self.kill,
         )
 
@@ -203,6 +208,12 @@ class Session:
         """Seconds of the submission's total time that are left, at least 0."""
         return max(0.0, self._deadline - time.monotonic())
 
+    def patience(self, limit_s: float) -> Patience:
+        """Return a limit for what the open sandbox is about to do."""
+        sandbox = self._sandbox
+        assert sandbox is not None
+        return Patience(min(limit_s, self.seconds_left() + 0.01), lambda: sandbox.cpu_s)
+
     def open(self) -> None:
         """Start a sandbox, run the notebook and wait until its functions can be called.
 
@@ -265,6 +276,7 @@ class Session:
         manager.sandbox = self._sandbox
         self._client = _BoundedClient(
             self.notebook, km=manager, allow_errors=True, store_widget_state=False,
+            timeout=1,
             startup_timeout=int(START_S), record_timing=False,
         )  # fmt: skip
         try:
@@ -305,10 +317,9 @@ class Session:
             text = "".join(_shown(output) for output in cell.outputs)
             return CellOutcome(cell.id, grade_id, status, plain(text), plain(error))
 
-        limit = min(self._assignment.limits.cell_s, self.seconds_left())
-        if limit <= 0:
+        if self.seconds_left() <= 0:
             return CellOutcome(cell.id, grade_id, "not_run")
-        client.timeout = math.ceil(limit)
+        client.patience = self.patience(self._assignment.limits.cell_s)
         cell.outputs = []
         try:
             await client.async_execute_cell(cell, index, store_history=False)
@@ -343,7 +354,7 @@ class Session:
         """
         connection = self.connection
         assert connection is not None
-        deadline = Deadline(self._assignment.limits.cell_s)
+        deadline = self.patience(self._assignment.limits.cell_s)
         try:
             for number, source in enumerate(sources.values()):
                 connection.send(Ask(-1 - number, "notebook.define", [source]), deadline)
@@ -361,7 +372,10 @@ class Session:
         connection: Connection[FromJudge, FromSandbox] = Connection(sandbox.judge_end, FromSandbox)
         try:
             ready = connection.receive(Deadline(START_S))
-        except (PeerGone, TimeIsUp, WireError):
+        except TimeIsUp:
+            self.close_sandbox()
+            raise SandboxFailed("the kernel did not begin to serve the judge") from None
+        except (PeerGone, WireError):
             self.close_sandbox()
             return
         if isinstance(ready, Ready):
@@ -369,7 +383,14 @@ class Session:
 
 
 class _BoundedClient(NotebookClient):  # type: ignore[misc]
-    """nbclient that keeps at most MAX_OUTPUT_BYTES of a cell's output."""
+    """nbclient that bounds a cell's output, and its time by `patience`."""
+
+    patience: Deadline = Deadline(None)
+
+    async def _async_handle_timeout(self, timeout: int, cell: NotebookNode | None = None) -> None:
+        # Called again after each `timeout` seconds without a reply, once the kernel is seen alive.
+        if self.patience.left() == 0.0:
+            raise CellTimeoutError("the cell's time was up")
 
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
         content = msg.get("content", {})

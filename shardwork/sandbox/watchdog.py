@@ -1,4 +1,4 @@
-"""Bound the memory and the number of processes of a process tree, by looking.
+"""Bound what a process tree takes of memory, processes and one shared folder, by looking.
 
 The portable level: it needs no cgroup and no privilege, and sees a tree a few times a second. What
 grows faster than that is stopped by the size of the private file systems and by the kernel.
@@ -6,25 +6,33 @@ grows faster than that is stopped by the size of the private file systems and by
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
 INTERVAL_S = 0.4
+MAX_SHARED_ENTRIES = 16
+MAX_SHARED_BYTES = 64 << 10
 
 
 class Watchdog:
     """Watch the tree below `pid`, and call `kill` once when it is above a bound.
 
     `peak_bytes` is the largest sum seen (proportional set size where the kernel tells it, else
-    resident set size); `verdict` says what was exceeded, or is None.
+    resident set size); `cpu_s` is the CPU seconds it has used so far; `verdict` says what was
+    exceeded, or is None. `folder` is one that the tree may write to, with no bound of its own.
     """
 
     def __init__(
-        self, pid: int, *, memory_bytes: int, processes: int, kill: Callable[[], None]
+        self, pid: int, *, memory_bytes: int, processes: int, folder: Path, kill: Callable[[], None]
     ) -> None:
         self.peak_bytes = 0
+        self.cpu_s = 0.0
+        self._folder = folder
         self.verdict: str | None = None
         self._pid = pid
         self._memory_bytes = memory_bytes
@@ -45,10 +53,14 @@ class Watchdog:
             tree = descendants(self._pid)
             used = sum(_memory(process) for process in tree)
             self.peak_bytes = max(self.peak_bytes, used)
+            # A process that ends takes its count with it unless it was waited for: never go back.
+            self.cpu_s = max(self.cpu_s, sum(_cpu_s(process) for process in tree))
             if used > self._memory_bytes:
                 self.verdict = f"it used more than {self._memory_bytes >> 20} MB of memory"
             elif len(tree) > self._processes:
                 self.verdict = f"it started more than {self._processes} processes"
+            elif _is_misused(self._folder):
+                self.verdict = "it wrote where only the engine writes"
             if self.verdict is not None:
                 self._kill()
                 return
@@ -61,6 +73,24 @@ def descendants(pid: int) -> list[psutil.Process]:
         return [top, *top.children(recursive=True)]
     except psutil.Error:
         return []
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+        return float(times.user + times.system + times.children_user + times.children_system)
+    except psutil.Error:
+        return 0.0
+
+
+def _is_misused(folder: Path) -> bool:
+    """Whether a kernel's socket folder holds more than sockets and one small file."""
+    try:
+        found = [entry.stat(follow_symlinks=False) for entry in os.scandir(folder)]
+    except OSError:
+        return False
+    files = [status.st_size for status in found if not stat.S_ISSOCK(status.st_mode)]
+    return len(found) > MAX_SHARED_ENTRIES or sum(files) > MAX_SHARED_BYTES
 
 
 def _memory(process: psutil.Process) -> int:

@@ -33,7 +33,7 @@ class TimeIsUp(Exception):
 
 
 class Deadline:
-    """A point in monotonic time; None means never."""
+    """A point in monotonic time; None means never. A subclass may let it recede."""
 
     def __init__(self, seconds: float | None) -> None:
         self._at = None if seconds is None else time.monotonic() + seconds
@@ -44,13 +44,12 @@ class Deadline:
 
     def wait(self, sock: socket.socket, *, writing: bool) -> None:
         """Wait until `sock` is ready; TimeIsUp at the deadline."""
-        left = self.left()
-        if left == 0.0:
-            raise TimeIsUp  # also for a peer that always has one more byte
         poller = select.poll()
         poller.register(sock, select.POLLOUT if writing else select.POLLIN)
-        if not poller.poll(None if left is None else int(left * 1000) + 1):
-            raise TimeIsUp
+        while (left := self.left()) != 0.0:  # first, for a peer that always has one more byte
+            if poller.poll(None if left is None else int(left * 1000) + 1):
+                return
+        raise TimeIsUp
 
 
 class Connection(Generic[Sent, Received]):

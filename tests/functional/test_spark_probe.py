@@ -85,7 +85,7 @@ def test_map_values_keeps_the_partitioner_and_map_loses_it() -> None:
 
 
 def test_a_partition_function_of_ones_own_is_not_the_default_one() -> None:
-    placed = pairs(2, 20, 4).partitionBy(3, lambda key: len(key))
+    placed = pairs(2, 20, 4).partitionBy(3, len)
     assert probe.rdd_shape(placed)["default_partitioner"] is False
 
 
