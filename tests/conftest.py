@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -68,3 +69,8 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())[:200]
     except psutil.Error:
         return "ended"
+
+
+# No test may depend on how fast a machine is; a Hypothesis deadline would.
+hypothesis.settings.register_profile("shardwork", deadline=None)
+hypothesis.settings.load_profile("shardwork")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from shardwork.course import Isolation
 from shardwork.errors import ExitCode, MachineError
 from shardwork.sandbox import bubblewrap, isolation, watchdog
 from shardwork.sandbox.bubblewrap import Room
+from shardwork.sandbox.patience import Patience
 
 WHY_NOT = isolation.bubblewrap_problem()
 pytestmark = [pytest.mark.functional, pytest.mark.usefixtures("no_leaks")]
@@ -341,10 +343,12 @@ def test_a_bubblewrap_that_cannot_make_a_sandbox_is_refused_with_what_it_said(
 class Tree:
     """A process under watch; `killed` counts how often the watchdog asked for its end."""
 
-    def __init__(self, code: str, **bounds: int) -> None:
+    def __init__(self, code: str, *, folder: Path = Path("/nonexistent"), **bounds: int) -> None:
         self.killed = 0
         self.process = subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE)
-        self.watchdog = watchdog.Watchdog(self.process.pid, kill=self._kill, **bounds)
+        self.watchdog = watchdog.Watchdog(
+            self.process.pid, kill=self._kill, folder=folder, **bounds
+        )
 
     def _kill(self) -> None:
         self.killed += 1
@@ -356,6 +360,60 @@ class Tree:
         self.watchdog.stop()
         self.watchdog.stop()
         self.process.communicate()
+
+
+@pytest.mark.parametrize(
+    "misuse",
+    ["open(f'{f}/x', 'wb').write(bytes(1 << 20))", "[open(f'{f}/{i}', 'w') for i in range(40)]"],
+)
+def test_the_watchdog_ends_a_tree_that_fills_the_folder_of_the_sockets(
+    tmp_path: Path, misuse: str
+) -> None:
+    code = f"f = {str(tmp_path)!r}; {misuse}; input()"
+    tree = Tree(code, folder=tmp_path, memory_bytes=1 << 30, processes=10)
+    try:
+        assert tree.process.wait(timeout=60) == -signal.SIGKILL
+        assert tree.watchdog.verdict == "it wrote where only the engine writes"
+    finally:
+        tree.close()
+
+
+def test_the_watchdog_counts_the_cpu_seconds_of_a_tree() -> None:
+    tree = Tree("while True: pass", memory_bytes=1 << 30, processes=10)
+    try:
+        while tree.watchdog.cpu_s < 0.5:  # the test's own time limit ends this if it never comes
+            time.sleep(0.05)
+    finally:
+        tree.close()
+
+
+class Clock:
+    """Wall and CPU seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.wall_s = 1000.0
+        self.cpu_s = 7.0
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "cpu_s", "is_up"),
+    [
+        (9.0, 9.0, False),  # before the limit, whatever it used
+        (11.0, 6.0, True),  # it had more than half a core
+        (11.0, 3.0, False),  # starved: half of ten seconds is five
+        (39.0, 3.0, False),
+        (41.0, 0.0, True),  # four times the limit, in any case
+    ],
+)
+def test_time_is_up_when_a_sandbox_had_its_share(
+    monkeypatch: pytest.MonkeyPatch, wall_s: float, cpu_s: float, is_up: bool
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", lambda: clock.wall_s)
+    patience = Patience(10.0, lambda: clock.cpu_s)
+    clock.wall_s += wall_s
+    clock.cpu_s += cpu_s
+    assert (patience.left() == 0.0) is is_up
 
 
 def test_the_watchdog_ends_a_tree_that_uses_too_much_memory_and_says_so() -> None:

@@ -197,14 +197,25 @@ def test_an_error_of_ours_is_called_our_fault_and_not_a_zero(course: Course) -> 
         assert "our fault" not in Page(feedback_page(record, course, "en")).text
 
 
-def test_an_error_never_shows_the_misconception_or_the_message_beside_it(course: Course) -> None:
-    check = factories.check(Verdict.ERROR, code="GROUP_BY_KEY", message="engine says no")
+def test_an_error_never_shows_the_misconception_or_the_detail_beside_it(course: Course) -> None:
+    check = factories.check(Verdict.ERROR, code="GROUP_BY_KEY", detail="engine says no")
     record = factories.record(
         exercises=(factories.exercise(points=0, checks=(check,), provisional=True),)
     )
     html = feedback_page(record, course, "en")
     assert "engine says no" not in html
     assert "sent to one place" not in html
+    assert "that is our fault" in html
+
+
+def test_an_error_with_a_sentence_for_the_student_shows_it_in_place_of_ours(course: Course) -> None:
+    check = factories.check(Verdict.ERROR, message="Your notebook holds two answers.")
+    record = factories.record(
+        exercises=(factories.exercise(points=0, checks=(check,), provisional=True),)
+    )
+    html = feedback_page(record, course, "en")
+    assert "Your notebook holds two answers." in html
+    assert "that is our fault" not in html
 
 
 def test_a_refused_submission_says_why_and_what_to_do(course: Course) -> None:

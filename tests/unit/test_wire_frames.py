@@ -124,16 +124,16 @@ def test_messages_of_several_threads_do_not_run_into_each_other(judge, sandbox) 
     other: Connection[Any, Any] = Connection(sandbox, FromJudge)
 
     def send(number: int) -> None:
-        for _ in range(20):
-            judge.send(Answer(number, str(number) * 50_000), Deadline(LATE))
+        for _ in range(5):  # each larger than the socket holds, so that it is sent in parts
+            judge.send(Answer(number, str(number) * 1_000_000), Deadline(LATE))
 
     senders = [threading.Thread(target=send, args=(number,)) for number in range(4)]
     for sender in senders:
         sender.start()
-    got = [other.receive(Deadline(LATE)) for _ in range(80)]
+    got = [other.receive(Deadline(LATE)) for _ in range(20)]
     for sender in senders:
         sender.join()
-    assert all(answer.value == str(answer.number) * 50_000 for answer in got)
+    assert all(answer.value == str(answer.number) * 1_000_000 for answer in got)
 
 
 # a peer that does nothing, or too little --------------------------------------------------------
