@@ -10,7 +10,7 @@ import time
 import traceback
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,6 +29,8 @@ MAX_LOST = 2
 
 
 MAX_DETAIL_CHARS = 4000
+# pytest's own ways out of a test. A grader says what it found by asserting, so each is an error.
+_WAYS_OUT = (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
 
 
 class NotTried(Exception):
@@ -76,6 +78,16 @@ class JudgePlugin:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         metafunc.fixturenames.append("seed")
         metafunc.parametrize("seed", self._seeds, ids=str, scope="session")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Keep a grader that exits when it is imported from ending the judge."""
+        try:
+            return (yield)
+        except SystemExit as error:
+            return pytest.CollectReport(collector.nodeid, "failed", f"SystemExit: {error}", [])
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -172,7 +184,7 @@ class JudgePlugin:
                 )
         except SandboxFailed as error:
             found = Finding(Verdict.ERROR, detail=str(error))
-        except Exception as error:
+        except (Exception, SystemExit, *_WAYS_OUT) as error:
             detail = "".join(traceback.format_exception(error))[-MAX_DETAIL_CHARS:]
             found = Finding(Verdict.ERROR, detail=detail)
         return found
