@@ -24,7 +24,7 @@ from shardwork.errors import CourseError, NothingMatched, ShardworkError
 from shardwork.ingest import Ingested, code_digest, ingest, students_of
 from shardwork.judge.job import Finished, Job, Judged, Problem, Variant
 from shardwork.judging import GRACE_S, JudgeProcesses, run_judge
-from shardwork.keys import digest, environment_digest, grader_digest, versions
+from shardwork.keys import digest, environment_digest, files_digest, grader_digest, versions
 from shardwork.misconceptions import load_misconceptions
 from shardwork.plaintext import plain_line
 from shardwork.points import score
@@ -171,6 +171,10 @@ class _Batch:
             for e in assignment.exercises
         }
         self._environment = environment_digest(assignment, settings.isolation, self._seed)
+        self._files_digests = {
+            language: files_digest(_provided_files(course, assignment.name, language))
+            for language in course.config.languages
+        }
         _check_weights(course, assignment)
 
     def plan(self, student: str) -> Graded | _Plan:
@@ -240,6 +244,7 @@ class _Batch:
                 "code": code_digest(taken.notebook),
                 "grader": self._grader_digests[exercise],
                 "environment": self._environment,
+                "files": self._files_digests[taken.language],
             }
         )
 
@@ -302,26 +307,19 @@ class _Batch:
             )
             for exercise in self._assignment.exercises
         )
-        return Record(
-            assignment=self._assignment.name,
-            student=taken.student,
+        return msgspec.structs.replace(
+            self._refused(taken),
             status="incomplete" if problem else "graded",
             points=round(sum(e.points for e in exercises), 2),
-            max_points=self._assignment.max_points,
-            submission_digest=taken.digest,
-            graded_at=_now(),
-            language=taken.language,
-            isolation=self._settings.isolation.value,
-            seed=self._seed,
             reason=problem,
             exercises=exercises,
             notices=taken.notices,
             cells=cells,
-            versions=versions(),
             timing=timing,
         )
 
     def _refused(self, taken: Ingested) -> Record:
+        """Make the record of a submission with nothing to judge."""
         return Record(
             assignment=self._assignment.name,
             student=taken.student,
@@ -329,7 +327,7 @@ class _Batch:
             points=0.0,
             max_points=self._assignment.max_points,
             submission_digest=taken.digest,
-            graded_at=_now(),
+            graded_at=datetime.now(UTC).isoformat(timespec="seconds"),
             language=taken.language,
             isolation=self._settings.isolation.value,
             seed=self._seed,
@@ -393,7 +391,3 @@ def _check_weights(course: Course, assignment: Assignment) -> None:
                 f"course_config.py weighs {unknown[0]!r} in {assignment.name}/{exercise.name}, but "
                 f"{path.name} has no such check; it has: {', '.join(sorted(checks))}."
             )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -54,7 +54,11 @@ class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one submission may use. Times are wall seconds, generous against a loaded machine."""
+    """What one submission may use.
+
+    `cell_s` and `call_s` are wall seconds that stretch, up to four times, while the sandbox gets
+    less than half a core; `total_s` is wall seconds.
+    """
 
     cell_s: Positive = 90.0
     call_s: Positive = 40.0

@@ -27,6 +27,20 @@ _LIBRARIES = ("pyspark", "dask", "distributed", "torch", "numpy", "pandas", "pya
               "otter-grader", "nbclient", "ipykernel", "pytest", "msgspec")  # fmt: skip
 
 
+def files_digest(folder: str | None) -> str:
+    """Return the SHA-256 of the files that lie beside a notebook in the sandbox."""
+    root = Path(folder) if folder else None
+    paths = (
+        sorted(p for p in root.rglob("*") if p.is_file() and p.suffix != ".ipynb") if root else []
+    )
+    return digest({str(p.relative_to(root or p)): _file_digest(p) for p in paths})
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def environment_digest(assignment: Assignment, isolation: Isolation, seed: int) -> str:
     """Return the SHA-256 of everything that is the same for a whole batch."""
     return digest(

@@ -15,7 +15,7 @@ from shardwork.batch import Graded, Settings, grade
 from shardwork.course import Assignment, Course
 from shardwork.handback import HandedBack, hand_back
 from shardwork.ingest import students_of
-from shardwork.recordfile import read_records
+from shardwork.recordfile import readable_records
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -67,9 +67,12 @@ def grade_with_progress(
             task = bar.add_task(assignment.name, total=count, last="")
             graded = grade(course, assignment, settings, students=students, done=done)
             bar.update(task, last="handing back")
-            records = read_records(course, assignment.name)
+            records, problems = readable_records(course, assignment.name)
             notebooks = {g.student: g.notebook for g in graded if g.notebook is not None}
             handed_back = hand_back(course, assignment, records, notebooks)
+            if problems:
+                problems += handed_back.problems
+                handed_back = msgspec.structs.replace(handed_back, problems=tuple(problems))
     except KeyboardInterrupt:
         again = ["shardwork", *(word for word in sys.argv[1:] if word != "--force")]
         console.print(

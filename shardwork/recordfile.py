@@ -106,10 +106,26 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(course: Course, assignment: str) -> list[Record]:
-    """Return all records of `assignment`, by student; an empty list if there are none."""
+    """Return all records of `assignment`, by student; an empty list if there are none.
+
+    Raises ShardworkError for the first that cannot be read.
+    """
+    records, problems = readable_records(course, assignment)
+    if problems:
+        raise ShardworkError(problems[0])
+    return records
+
+
+def readable_records(course: Course, assignment: str) -> tuple[list[Record], list[str]]:
+    """Return the records of `assignment` that can be read, and a sentence for each that cannot."""
     folder = course.records / assignment
-    paths = sorted(p for p in folder.glob("*.json") if not p.name.startswith("."))
-    return sorted((read_record(path) for path in paths), key=lambda record: record.student)
+    records, problems = [], []
+    for path in sorted(p for p in folder.glob("*.json") if not p.name.startswith(".")):
+        try:
+            records.append(read_record(path))
+        except ShardworkError as error:
+            problems.append(str(error))
+    return sorted(records, key=lambda record: record.student), problems
 
 
 def record_digest(record: Record) -> str:

@@ -6,11 +6,12 @@ and with no plugin but this one.
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -40,17 +41,6 @@ class NotTried(Exception):
         super().__init__(message)
         self.message = message
         self.evidence = evidence
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """What one attempt at a check found; see `CheckResult` for the fields."""
-
-    verdict: Verdict
-    cause: Cause | None = None
-    code: str | None = None
-    message: str = ""
-    detail: str = ""
-    evidence: Evidence = {}
 
 
 class JudgePlugin:
@@ -133,36 +123,33 @@ class JudgePlugin:
     def _judge(self, item: pytest.Function, exercise: str) -> CheckResult:
         name, line = item.originalname, first_line(item.obj.__doc__) or item.originalname
         began = time.monotonic()
-        found = self._attempt(item, exercise)
-        if found is None:  # its inputs could not be made: once more, in a fresh sandbox
+        result = functools.partial(CheckResult, name, line)
+        try:
+            found = self._attempt(item, exercise, result)
+        except InputsFailed:  # once more, in a fresh sandbox
             self._session.close_sandbox()
-            found = self._attempt(item, exercise, last=True) or Finding(Verdict.ERROR)
+            try:
+                found = self._attempt(item, exercise, result)
+            except InputsFailed as error:
+                found = _unmade(error, result)
         if found.cause in (Cause.NEVER_RETURNED, Cause.DIED):
             self._lost[exercise] += 1
-        return CheckResult(
-            name,
-            line,
-            found.verdict,
-            found.cause,
-            found.code,
-            found.message,
-            found.detail,
-            found.evidence,
-            round(time.monotonic() - began, 3),
-        )
+        return msgspec.structs.replace(found, seconds=round(time.monotonic() - began, 3))
 
     def _attempt(
-        self, item: pytest.Function, exercise: str, *, last: bool = False
-    ) -> Finding | None:
-        """Run a check once; None if its inputs could not be made and this is not the last time."""
+        self, item: pytest.Function, exercise: str, result: Callable[..., CheckResult]
+    ) -> CheckResult:
+        """Run a check once. Raises InputsFailed if its inputs could not be made."""
         try:
             self._make_ready(exercise)
             _run(item)
-            found = Finding(Verdict.PASSED)
+            found = result(Verdict.PASSED)
+        except InputsFailed:
+            raise
         except NotTried as reason:
-            found = Finding(Verdict.SKIPPED, message=reason.message, evidence=reason.evidence)
+            found = result(Verdict.SKIPPED, message=reason.message, evidence=reason.evidence)
         except StudentFault as fault:
-            found = Finding(
+            found = result(
                 Verdict.FAILED,
                 fault.cause,
                 message=fault.message,
@@ -170,23 +157,12 @@ class JudgePlugin:
                 evidence=fault.evidence,
             )
         except AssertionError as error:
-            found = self._asserted(exercise, error)
-        except InputsFailed as error:
-            if not last:
-                return None
-            found = Finding(Verdict.ERROR, detail=str(error))
-            if error.after_call:
-                found = Finding(
-                    Verdict.FAILED,
-                    Cause.DIED,
-                    message="After your function had run, nothing worked in its process any more.",
-                    detail=str(error),
-                )
+            found = self._asserted(exercise, error, result)
         except SandboxFailed as error:
-            found = Finding(Verdict.ERROR, detail=str(error))
+            found = result(Verdict.ERROR, detail=str(error))
         except (Exception, SystemExit, *_WAYS_OUT) as error:
             detail = "".join(traceback.format_exception(error))[-MAX_DETAIL_CHARS:]
-            found = Finding(Verdict.ERROR, detail=detail)
+            found = result(Verdict.ERROR, detail=detail)
         return found
 
     def _make_ready(self, exercise: str) -> None:
@@ -205,18 +181,20 @@ class JudgePlugin:
                 Cause.DIED, "Your notebook could not be run: its cells kept ending the process."
             )
 
-    def _asserted(self, exercise: str, error: AssertionError) -> Finding:
+    def _asserted(
+        self, exercise: str, error: AssertionError, result: Callable[..., CheckResult]
+    ) -> CheckResult:
         said = error.args[0] if error.args else None
         why = said if isinstance(said, Blame) else Blame(None, "", {})
         if why.code is not None and why.code not in self._codes.get(exercise, ()):
-            return Finding(
+            return result(
                 Verdict.ERROR,
                 detail=f"the grader names {why.code!r}, which misconceptions.toml does not have "
                 f"for {exercise}",
             )
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f": {said}" if said is not None and not isinstance(said, Blame) else ""
-        return Finding(
+        return result(
             Verdict.FAILED,
             Cause.OBSERVED,
             why.code,
@@ -224,6 +202,18 @@ class JudgePlugin:
             f"{Path(where.filename).name}:{where.lineno}{text}",
             why.evidence,
         )
+
+
+def _unmade(error: InputsFailed, result: Callable[..., CheckResult]) -> CheckResult:
+    """Judge a check whose inputs could not be made in a fresh sandbox either."""
+    if not error.after_call:
+        return result(Verdict.ERROR, detail=str(error))
+    return result(
+        Verdict.FAILED,
+        Cause.DIED,
+        message="After your function had run, nothing worked in its process any more.",
+        detail=str(error),
+    )
 
 
 def _run(item: pytest.Function) -> None:

@@ -256,6 +256,22 @@ def test_a_changed_answer_is_judged_again_and_nobody_elses(mine) -> None:
     assert run.lines["starter"]["points"] == 7.0
 
 
+def test_data_that_is_released_anew_judges_again(mine) -> None:
+    write(mine.source / NAME / "data.csv", "1,2,3\n")
+    assert shardwork(mine, "release").code == 0
+    assert grade(mine, "--student", "right").judged == ["right"]
+    assert grade(mine, "--student", "right").judged == []
+
+
+def test_a_broken_record_of_a_student_who_left_keeps_nothing_from_the_others(mine) -> None:
+    write(mine.records / NAME / "gone.json", "{")
+    run = grade(mine)
+    assert run.judged == []
+    assert run.code == 1
+    assert scores(mine)["right"] == 7.0
+    assert any("gone.json" in problem for problem in json.loads(run.out)["problems"])
+
+
 def test_another_seed_is_judged_anew_and_recorded(mine) -> None:
     run = grade(mine, "--student", "right", "--seed", "99")
     assert run.judged == ["right"]
@@ -339,12 +355,16 @@ def wait_for_a_sandbox(process: subprocess.Popen[str]) -> list[psutil.Process]:
 def test_a_batch_that_is_killed_leaves_no_process_and_goes_on_where_it_stopped(
     fresh, start
 ) -> None:
+    sleeps = answered(RIGHT)
+    sleeps.cells.append(nbformat.v4.new_code_cell("import time\ntime.sleep(600)"))
+    hand_in(fresh, "right", sleeps)  # the second of the class: nothing ends by itself
     batch = start(fresh)
     first_said(batch)
     tree = wait_for_a_sandbox(batch)
     batch.send_signal(signal.SIGKILL)
-    _, alive = psutil.wait_procs(tree, timeout=20)
+    _, alive = psutil.wait_procs(tree, timeout=10)
     assert alive == []
+    hand_in(fresh, "right", answered(RIGHT))
     done = content(fresh)
     assert 1 <= len(done) < len(ANSWERS)
     assert not list((fresh.records / NAME).glob(".*"))
