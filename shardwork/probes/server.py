@@ -42,9 +42,8 @@ from shardwork.wire import (
     from_wire,
     to_wire,
 )
-from shardwork.wire.messages import PROTOCOL
+from shardwork.wire.messages import JUDGE_FD_VARIABLE, PROTOCOL
 
-FD_VARIABLE = "SHARDWORK_JUDGE_FD"
 _FOREVER = Deadline(None)
 
 # Framework types whose objects stay here, by the name of a class in their method resolution order:
@@ -86,7 +85,7 @@ def find_question(name: str) -> Question:
 
 def serve(namespace: dict[str, Any]) -> None:
     """Serve until the judge hangs up. `namespace` holds the notebook's globals."""
-    sock = socket.socket(fileno=int(os.environ[FD_VARIABLE]))
+    sock = socket.socket(fileno=int(os.environ[JUDGE_FD_VARIABLE]))
     sock.set_inheritable(False)
     Server(sock, namespace).run()
 

@@ -8,17 +8,11 @@ started again without the cell that caused it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nbformat
 import zmq
@@ -32,8 +26,10 @@ from nbformat import NotebookNode
 from shardwork.course import Assignment, Isolation
 from shardwork.plaintext import plain
 from shardwork.record import CellOutcome
-from shardwork.sandbox import bubblewrap, provisioner, watchdog
+from shardwork.sandbox import provisioner
+from shardwork.sandbox.client import BoundedClient, shown
 from shardwork.sandbox.patience import Patience
+from shardwork.sandbox.tree import Sandbox, java_for
 from shardwork.wire import (
     Ask,
     Connection,
@@ -47,9 +43,6 @@ from shardwork.wire import (
     WireError,
 )
 
-JUDGE_FD_VARIABLE = "SHARDWORK_JUDGE_FD"
-MAX_PROCESSES = 400
-MAX_OUTPUT_BYTES = 64 << 10
 MAX_MESSAGE_BYTES = 16 << 20
 """A kernel that sends a larger message is cut off."""
 AGAIN = 0.25
@@ -60,110 +53,6 @@ _SERVE = "from shardwork.probes.server import serve as _serve; _serve(get_ipytho
 
 class SandboxFailed(Exception):
     """The sandbox could not be started: the platform's fault, never the student's."""
-
-
-class Sandbox:
-    """The process tree of one session, and what is bound to it on this side.
-
-    Used by `SandboxProvisioner` through the kernel manager. Closing twice is allowed.
-    """
-
-    def __init__(
-        self,
-        assignment: Assignment,
-        isolation: Isolation,
-        files: Path | None,
-        java: dict[str, str],
-        java_folders: tuple[Path, ...],
-    ) -> None:
-        self._limits = assignment.limits
-        self._isolation = isolation
-        self._scratch = Path(tempfile.mkdtemp(prefix="sw-"))
-        self.folder = self._scratch / "k"  # short: a socket's path may hold 107 characters
-        self.folder.mkdir(mode=0o700)
-        self.log: IO[bytes] = (self._scratch / "log").open("wb")
-        self.judge_end, sandbox_end = socket.socketpair()
-        self._sandbox_end = sandbox_end
-        self.inherited = (sandbox_end.fileno(),)
-        self.outer_environment = {"PATH": os.environ.get("PATH", os.defpath)}
-        self._files = files
-        self._java_folders = java_folders
-        self._environment = _environment(assignment, isolation) | java
-        self._environment[JUDGE_FD_VARIABLE] = str(sandbox_end.fileno())
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: watchdog.Watchdog | None = None
-
-    @property
-    def why_killed(self) -> str | None:
-        """What bound the tree exceeded, if the watchdog ended it."""
-        return self._watchdog.verdict if self._watchdog else None
-
-    @property
-    def peak_bytes(self) -> int:
-        return self._watchdog.peak_bytes if self._watchdog else 0
-
-    @property
-    def cpu_s(self) -> float:
-        return self._watchdog.cpu_s if self._watchdog else 0.0
-
-    def command_for(self, kernel: list[str]) -> list[str]:
-        """Return the command that starts `kernel` inside."""
-        if self._isolation is Isolation.NONE:
-            work = self._scratch / "work"
-            work.mkdir(exist_ok=True)
-            if self._files is not None:
-                shutil.copytree(self._files, work, dirs_exist_ok=True)
-            self.outer_environment = self._environment | {"HOME": str(work)}
-            self.folder_inside = work
-            return ["env", "-C", str(work), *kernel]
-        readable = {str(folder): folder for folder in self._java_folders}
-        if self._files is not None:
-            readable |= {f"{bubblewrap.WORK}/{path.name}": path for path in self._files.iterdir()}
-        room = bubblewrap.Room(
-            readable=readable,
-            shared=(self.folder,),
-            environment=self._environment,
-            scratch_mb=self._limits.scratch_mb,
-            max_file_mb=self._limits.scratch_mb,
-        )
-        return [*bubblewrap.command(room, self._scratch), *kernel]
-
-    def started(self, process: subprocess.Popen[bytes]) -> None:
-        """Take the outermost process of the tree under watch."""
-        self._sandbox_end.close()
-        self._process = process
-        self._watchdog = watchdog.Watchdog(
-            process.pid,
-            memory_bytes=self._limits.memory_mb << 20,
-            processes=MAX_PROCESSES,
-            folder=self.folder,
-            kill=self.kill,
-        )
-
-    def kill(self) -> None:
-        """End the whole tree: the PID namespace ends with its first process."""
-        if self._process is None:
-            return
-        tree = watchdog.descendants(self._process.pid)
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        if self._isolation is Isolation.NONE:
-            for process in tree:
-                with contextlib.suppress(Exception):
-                    process.kill()
-
-    def close(self) -> None:
-        """Kill what is left and remove this side's files."""
-        self.kill()
-        if self._watchdog is not None:
-            self._watchdog.stop()
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=10)
-        self.judge_end.close()
-        self._sandbox_end.close()
-        self.log.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 class Session:
@@ -184,10 +73,10 @@ class Session:
         self._isolation = isolation
         self.notebook = notebook
         self._files = files
-        self._java = _java() if assignment.cluster.spark_master else ({}, ())
+        self._java = java_for(assignment)
         self._deadline = time.monotonic() + assignment.limits.total_s
         self._runner = asyncio.Runner()
-        self._client: _BoundedClient | None = None
+        self._client: BoundedClient | None = None
         self._sandbox: Sandbox | None = None
         self.connection: Connection[FromJudge, FromSandbox] | None = None
         self.outcomes: dict[str, CellOutcome] = {}
@@ -276,7 +165,7 @@ class Session:
             metadata={"kernel_provisioner": {"provisioner_name": provisioner.NAME}},
         )
         manager.sandbox = self._sandbox
-        self._client = _BoundedClient(
+        self._client = BoundedClient(
             self.notebook, km=manager, allow_errors=True, store_widget_state=False,
             timeout=1,
             startup_timeout=int(START_S), record_timing=False,
@@ -316,7 +205,7 @@ class Session:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
 
         def outcome(status: Any, error: str = "") -> CellOutcome:
-            text = "".join(_shown(output) for output in cell.outputs)
+            text = "".join(shown(output) for output in cell.outputs)
             return CellOutcome(cell.id, grade_id, status, plain(text), plain(error))
 
         if self.seconds_left() <= 0:
@@ -388,73 +277,11 @@ class Session:
             self.connection = connection
 
 
-class _BoundedClient(NotebookClient):  # type: ignore[misc]
-    """nbclient that bounds a cell's output, and its time by `patience`."""
-
-    patience: Deadline = Deadline(None)
-
-    async def _async_handle_timeout(self, timeout: int, cell: NotebookNode | None = None) -> None:
-        # Called again after each `timeout` seconds without a reply, once the kernel is seen alive.
-        if self.patience.left() == 0.0:
-            raise CellTimeoutError("the cell's time was up")
-
-    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
-        content = msg.get("content", {})
-        kind = msg.get("msg_type")
-        if kind in ("comm_open", "comm_msg", "comm_close", "update_display_data"):
-            return None
-        if kind == "stream" and isinstance(content.get("text"), str):
-            kept = sum(len(o.get("text", "")) for o in cell.outputs if o.output_type == "stream")
-            content["text"] = content["text"][: max(0, MAX_OUTPUT_BYTES - kept)]
-            if not content["text"]:
-                return None
-        elif kind in ("display_data", "execute_result") and len(cell.outputs) > 100:
-            return None
-        return super().process_message(msg, cell, cell_index)
-
-
-def _shown(output: NotebookNode) -> str:
-    """Return what a cell's output says to the student: what it printed, and its last value."""
-    if output.output_type == "stream" and output.name == "stdout":
-        return str(output.text)
-    if output.output_type == "execute_result":
-        return str(output.data.get("text/plain", "")) + "\n"
-    return ""
-
-
 def _defines(cell: NotebookNode) -> bool:
     """Whether a cell can matter to the functions that are called later."""
     tags = cell.metadata.get("tags", [])
     graded = cell.metadata.get("nbgrader", {}).get("grade", False)
     return not graded and "check" not in tags
-
-
-def _environment(assignment: Assignment, isolation: Isolation) -> dict[str, str]:
-    home = bubblewrap.HOME if isolation is not Isolation.NONE else tempfile.gettempdir()
-    folders = [str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin"]
-    return {
-        "PATH": os.pathsep.join(folders),
-        "HOME": home,
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "TMPDIR": "/tmp",
-        "IPYTHONDIR": f"{home}/.ipython",
-        "MPLCONFIGDIR": f"{home}/.matplotlib",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        # Spark places str keys by their hash: driver and workers must agree, and every run.
-        "PYTHONHASHSEED": "0",
-        "SHARDWORK_SANDBOX": "1",
-        "SHARDWORK_SPARK_MASTER": assignment.cluster.spark_master or "",
-        "SHARDWORK_DASK_WORKERS": str(assignment.cluster.dask_workers),
-    }
-
-
-def _java() -> tuple[dict[str, str], tuple[Path, ...]]:
-    from shardwork.java import find_java
-
-    java = find_java()
-    return {"JAVA_HOME": str(java.path)}, java.read_only_paths()
 
 
 def as_notebook(text: str) -> NotebookNode:

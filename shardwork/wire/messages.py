@@ -11,6 +11,8 @@ from typing import Any, Literal
 import msgspec
 
 PROTOCOL = 1
+JUDGE_FD_VARIABLE = "SHARDWORK_JUDGE_FD"
+"""The environment variable that tells a sandbox its descriptor of the connection."""
 
 
 class Call(msgspec.Struct, frozen=True, tag="call", forbid_unknown_fields=True):

@@ -17,7 +17,8 @@ from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import StudentFault
 from shardwork.record import Cause
 from shardwork.sandbox import isolation
-from shardwork.sandbox.session import MAX_OUTPUT_BYTES, Session
+from shardwork.sandbox.client import MAX_OUTPUT_BYTES
+from shardwork.sandbox.session import Session
 
 WHY_NOT = isolation.bubblewrap_problem()
 pytestmark = [
