@@ -205,8 +205,6 @@ class Server:
             raise error
         return results
 
-    # values -----------------------------------------------------------------------------------
-
     def _encode(self, value: object) -> Any:
         return to_wire(value, other=self._stay)
 
@@ -239,8 +237,6 @@ class Server:
         if ref.kind.startswith("instrument."):
             return self._instrument(ref, rank)
         return self._objects[ref.id]
-
-    # instruments --------------------------------------------------------------------------------
 
     def _instrument(self, ref: Ref, rank: int | None) -> Callable[..., object]:
         def instrument(*args: object) -> object:

@@ -85,8 +85,6 @@ class Session:
         self.peak_bytes = 0
         self.notebook_s = 0.0
 
-    # life ---------------------------------------------------------------------------------------
-
     @property
     def alive(self) -> bool:
         return self.connection is not None
@@ -140,8 +138,6 @@ class Session:
         """End everything; may be called twice."""
         self.close_sandbox()
         self._runner.close()
-
-    # running --------------------------------------------------------------------------------------
 
     def _start(self) -> None:
         self.starts += 1
