@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -23,14 +24,15 @@ from shardwork.course import Assignment, Course, Isolation
 from shardwork.errors import CourseError, NothingMatched, ShardworkError
 from shardwork.ingest import Ingested, code_digest, ingest, students_of
 from shardwork.judge.job import Finished, Job, Judged, Problem, Variant
-from shardwork.judging import GRACE_S, JudgeProcesses, run_judge
+from shardwork.judging import JudgeProcesses, run_judge
 from shardwork.keys import digest, environment_digest, files_digest, grader_digest, versions
 from shardwork.misconceptions import load_misconceptions
 from shardwork.plaintext import plain_line
 from shardwork.points import score
 from shardwork.record import CellOutcome, CheckResult, ExerciseResult, Record, Timing, Verdict
 from shardwork.recordfile import check_student, read_record, record_path, write_record
-from shardwork.sandbox.isolation import require
+from shardwork.sandbox import isolation
+from shardwork.sandbox.zygote import Plan
 
 T = TypeVar("T")
 
@@ -97,16 +99,15 @@ def grade(
         else:
             plans.append(planned)
     if plans:
-        _require_machine(assignment, settings.isolation)
-    processes = JudgeProcesses()
-    pool = ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="grade")
-    try:
-        waiting = [pool.submit(batch.judge, plan, processes) for plan in plans]
-        for future in as_completed(waiting):
-            heard(future.result())
-    finally:
-        processes.stop()
-        pool.shutdown(wait=True, cancel_futures=True)
+        with JudgeProcesses(batch.sandboxes()) as processes:
+            pool = ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="grade")
+            try:
+                waiting = [pool.submit(batch.judge, plan, processes) for plan in plans]
+                for future in as_completed(waiting):
+                    heard(future.result())
+            finally:
+                processes.stop()  # before the wait, so that nothing is waited for
+                pool.shutdown(wait=True, cancel_futures=True)
     return sorted(results, key=lambda graded: graded.student)
 
 
@@ -136,15 +137,6 @@ def _chosen(course: Course, assignment: Assignment, students: Sequence[str]) -> 
     return list(dict.fromkeys(students)) or known
 
 
-def _require_machine(assignment: Assignment, isolation: Isolation) -> None:
-    """Raise MachineError unless this machine can run what the assignment needs."""
-    require(isolation)
-    if assignment.cluster.spark_master is not None:
-        from shardwork.java import find_java
-
-        find_java()
-
-
 class _Plan(msgspec.Struct, frozen=True):
     """A submission for which something has to be judged: the exercises `due`.
 
@@ -171,11 +163,20 @@ class _Batch:
             for e in assignment.exercises
         }
         self._environment = environment_digest(assignment, settings.isolation, self._seed)
+        self._files = {
+            language: folder
+            for language in course.config.languages
+            if (folder := _provided_files(course, assignment.name, language)) is not None
+        }
         self._files_digests = {
-            language: files_digest(_provided_files(course, assignment.name, language))
+            language: files_digest(self._files.get(language))
             for language in course.config.languages
         }
         _check_weights(course, assignment)
+
+    def sandboxes(self) -> Plan:
+        """Return how the sandboxes of this batch are made. Raises MachineError if they cannot."""
+        return isolation.plan(self._assignment, self._settings.isolation, self._files)
 
     def plan(self, student: str) -> Graded | _Plan:
         """Take a submission in and say what is due; if nothing is, bring its record up to date.
@@ -217,6 +218,7 @@ class _Batch:
         if before is None or due:
             return _Plan(taken, before, known, due)
         record = self._assemble(taken, known, {}, before.cells, before.timing, "")
+        record = msgspec.structs.replace(record, protections=before.protections)
         return self._keep(before, record, judged=False, notebook=taken.notebook)
 
     def _record_before(self, student: str) -> Record | None:
@@ -259,11 +261,14 @@ class _Batch:
         checks: dict[str, tuple[CheckResult, ...]] = {
             name: (_undecided(name),) for name in due if name in taken.undecided
         }
+        folder = self._files.get(taken.language)
         job = Job(
             assignment=self._assignment,
-            isolation=self._settings.isolation,
+            plan=processes.plan,
             notebook=nbformat.writes(taken.notebook),
-            files=_provided_files(self._course, self._assignment.name, taken.language),
+            files=isolation.seen_from_inside(self._settings.isolation, taken.language, folder)
+            if folder
+            else "",
             graders=str(self._course.graders / self._assignment.name),
             codes={name: tuple(codes) for name, codes in self._misconceptions.items()},
             exercises=tuple(name for name in due if name not in checks),
@@ -273,8 +278,7 @@ class _Batch:
         def heard(event: Judged) -> None:
             checks[event.exercise] = event.checks
 
-        limit = self._assignment.limits.total_s + GRACE_S
-        end = run_judge(job, processes, limit, heard)
+        end = run_judge(job, processes, heard)
         cells: tuple[CellOutcome, ...] = ()
         timing, problem = Timing(), ""
         total = time.monotonic() - began
@@ -287,7 +291,9 @@ class _Batch:
         for name in due:
             if name not in checks:
                 checks[name] = (_not_judged(problem or "the judge said nothing of it"),)
-        return self._assemble(taken, known, checks, cells, timing, problem)
+        record = self._assemble(taken, known, checks, cells, timing, problem)
+        level = isolation.level(self._settings.isolation)
+        return msgspec.structs.replace(record, protections=level.protections)
 
     def _assemble(
         self,
@@ -362,12 +368,12 @@ def _not_judged(why: str) -> CheckResult:
     return CheckResult("judge", "This exercise could be judged.", Verdict.ERROR, detail=why)
 
 
-def _provided_files(course: Course, assignment: str, language: str) -> str | None:
+def _provided_files(course: Course, assignment: str, language: str) -> Path | None:
     """Return the released folder, whose public checks and data go into the sandbox."""
     for code in (language, *course.config.languages):
         folder = course.release / code / assignment
         if folder.is_dir():
-            return str(folder)
+            return folder
     return None
 
 

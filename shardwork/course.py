@@ -57,12 +57,14 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one submission may use.
 
     `cell_s` and `call_s` are wall seconds that stretch, up to four times, while the sandbox gets
-    less than half a core; `total_s` is wall seconds.
+    less than half a core. `total_s` is wall seconds for the cells of the notebook, `exercise_s` for
+    all checks of one exercise, and with them for running cells again that were lost.
     """
 
     cell_s: Positive = 90.0
     call_s: Positive = 40.0
     total_s: Positive = 900.0
+    exercise_s: Positive = 300.0
     memory_mb: Annotated[int, Meta(ge=256, le=1_000_000)] = 4096
     scratch_mb: Annotated[int, Meta(ge=16, le=100_000)] = 1024
 

@@ -18,9 +18,10 @@ from typing import Literal
 
 import msgspec
 
+from shardwork.course import Isolation
 from shardwork.errors import MachineError
 from shardwork.java import find_java
-from shardwork.sandbox.isolation import INSTALL, bubblewrap_problem
+from shardwork.sandbox import isolation
 
 SCHEMA: Literal["shardwork.doctor/1"] = "shardwork.doctor/1"
 
@@ -69,7 +70,7 @@ def diagnose(folder: Path) -> Diagnosis:
         examine_python(sys.version_info[:3]),
         *examine_packages(required_packages(), pinned_versions(), installed_versions()),
         examine_java(),
-        examine_bubblewrap(),
+        examine_sandbox(),
         examine_memory(memory_bytes()),
         *(examine_disk(name, place) for name, place in _places(folder)),
         examine_shared_memory(Path("/dev/shm")),
@@ -115,12 +116,19 @@ def examine_java() -> Finding:
     return Finding("Java", State.OK, f"{java.version}, from {java.source}: {java.runtime}")
 
 
-def examine_bubblewrap() -> Finding:
-    problem = bubblewrap_problem()
-    if problem is None:
-        return Finding("sandbox", State.OK, "bubblewrap made one")
-    step = INSTALL if shutil.which("bwrap") is None else "See docs/operator.md"
-    return Finding("sandbox", State.PROBLEM, problem, step)
+def examine_sandbox() -> Finding:
+    """Have a sandbox made, and hold what it can see against what it should."""
+    try:
+        level = isolation.level(Isolation.BUBBLEWRAP)
+    except MachineError as error:
+        step = isolation.INSTALL if shutil.which("bwrap") is None else "See docs/operator.md"
+        return Finding("sandbox", State.PROBLEM, str(error), step)
+    found = f"bubblewrap made one: {'; '.join(level.protections)}"
+    if not level.nested:
+        return Finding("sandbox", State.WARNING, found,
+                       "Every submission starts an interpreter of its own, which is slower; see "
+                       "docs/operator.md")  # fmt: skip
+    return Finding("sandbox", State.OK, found)
 
 
 def examine_memory(size_bytes: int) -> Finding:

@@ -12,19 +12,43 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from shardwork.errors import MachineError
 from shardwork.judge.job import Event, Finished, Job, Judged, Problem
+from shardwork.sandbox.zygote import Plan, Zygote, ZygoteFailed
 
 GRACE_S = 120.0
 """Seconds that a judge may take beyond what its submission may: its own imports and clean-up."""
 
 
-class JudgeProcesses:
-    """The judge processes that are running, so that an interrupted batch can end them."""
+COMMAND = (sys.executable, "-m", "shardwork.judge")
 
-    def __init__(self) -> None:
+
+class JudgeProcesses:
+    """The judges of one batch, and the zygote that makes the sandboxes for all of them.
+
+    Entering starts the zygote; leaving ends every judge and the zygote. MachineError if it does
+    not start.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._zygote = Zygote(plan)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._stopped = False
+
+    def __enter__(self) -> JudgeProcesses:
+        # In this thread, which lives as long as the batch: a zygote ends with its parent's thread.
+        if not self.plan.single_use:
+            try:
+                self._zygote.start()
+            except ZygoteFailed as error:
+                raise MachineError(f"No submission was run: the zygote failed: {error}") from error
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        self._zygote.close()
 
     def stop(self) -> None:
         """End every running judge, and with it its sandbox. No new one will be started."""
@@ -44,15 +68,16 @@ class JudgeProcesses:
 
         Raises InterruptedError if no new one shall be started.
         """
+        inherited = () if self.plan.single_use else (self._zygote.descriptor,)
         # The judge's own clean-up does not run when it is killed.
         with tempfile.TemporaryDirectory(prefix="sw-", ignore_cleanup_errors=True) as folder:
             with tempfile.TemporaryFile() as log, self._lock:
                 if self._stopped:
                     raise InterruptedError
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "shardwork.judge"],
+                    [*COMMAND, *map(str, inherited)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                    env=_environment() | {"TMPDIR": folder},
+                    env=_environment() | {"TMPDIR": folder}, pass_fds=inherited,
                 )  # fmt: skip
                 self._running.add(process)
             try:
@@ -69,14 +94,15 @@ class JudgeProcesses:
 
 
 def run_judge(
-    job: Job, processes: JudgeProcesses, limit_s: float, heard: Callable[[Judged], None]
+    job: Job, processes: JudgeProcesses, heard: Callable[[Judged], None], grace_s: float = GRACE_S
 ) -> Finished | Problem:
     """Run one job in a judge process of its own, and return how it ended.
 
     `heard` is called with each exercise as it is judged. A judge that dies or is still running
-    after `limit_s` seconds is a Problem: an error of ours. Raises InterruptedError if `processes`
-    was stopped meanwhile: then nothing is known.
+    after what its job may take and `grace_s` seconds is a Problem: an error of ours. Raises
+    InterruptedError if `processes` was stopped meanwhile: then nothing is known.
     """
+    limit_s = job.limit_s + grace_s
     decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
     with processes.start() as process:
         alarm = threading.Timer(limit_s, process.kill)

@@ -21,15 +21,14 @@ from shardwork.misconceptions import Misconceptions
 
 # What a verdict depends on beside the grader and the submission: the engine's modules on the path
 # from the rebuilt notebook to a verdict, and the libraries that student code meets.
-_ENGINE = ("wire", "sandbox", "probes", "judge", "lab", "grading.py", "ingest.py", "java.py",
-           "plaintext.py", "judging.py")  # fmt: skip
+_ENGINE = ("wire", "sandbox", "inside", "probes", "judge", "lab", "grading.py", "ingest.py",
+           "java.py", "plaintext.py", "judging.py")  # fmt: skip
 _LIBRARIES = ("pyspark", "dask", "distributed", "torch", "numpy", "pandas", "pyarrow",
               "otter-grader", "nbclient", "ipykernel", "pytest", "msgspec")  # fmt: skip
 
 
-def files_digest(folder: str | None) -> str:
+def files_digest(root: Path | None) -> str:
     """Return the SHA-256 of the files that lie beside a notebook in the sandbox."""
-    root = Path(folder) if folder else None
     paths = (
         sorted(p for p in root.rglob("*") if p.is_file() and p.suffix != ".ipynb") if root else []
     )

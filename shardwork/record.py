@@ -133,6 +133,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """UTC, ISO 8601."""
     language: str
     isolation: str
+    """The level that the sandboxes of its judging had; see `protections`."""
     seed: int
     reason: str = ""
     exercises: tuple[ExerciseResult, ...] = ()
@@ -140,6 +141,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cells: tuple[CellOutcome, ...] = ()
     versions: dict[str, str] = {}
     timing: Timing = Timing()
+    protections: tuple[str, ...] = ()
+    """What the level `isolation` consisted of on the machine that judged last."""
     schema: str = SCHEMA
 
     @property

@@ -18,15 +18,19 @@ import nbformat
 from shardwork.course import Assignment, Course, Exercise, Isolation
 from shardwork.errors import CourseError
 from shardwork.judge.job import Job, Judged, Problem, Variant
-from shardwork.judging import GRACE_S, JudgeProcesses, run_judge
+from shardwork.judging import JudgeProcesses, run_judge
 from shardwork.misconceptions import load_misconceptions
 from shardwork.notebook import fill, load_source, reference, solution_cell, starter_source
 from shardwork.points import score
 from shardwork.record import Cause, CheckResult, Verdict
+from shardwork.sandbox.isolation import plan, seen_from_inside
 
 SCHEMA = "shardwork.verify/1"
 MIN_MUTANTS = 3
 MIN_CHECKS = 3
+
+
+_FILES = "source"
 
 
 class Kind(enum.Enum):
@@ -158,20 +162,23 @@ def verify(
         ]
         n_hands = max(1, min(jobs, len(solutions)))
         hands += [(exercise, solutions[i::n_hands]) for i in range(n_hands)]
-    processes = JudgeProcesses()
+    folder = _files(course, assignment.name)
+    files = {} if folder is None else {_FILES: folder}
+    seen = "" if folder is None else seen_from_inside(isolation, _FILES, folder)
 
     def run(hand: tuple[Exercise, list[Solution]]) -> list[Row]:
-        rows = _judge_hand(course, assignment, hand[0], hand[1], seeds, isolation, processes)
+        rows = _judge_hand(course, assignment, hand[0], hand[1], seeds, seen, processes)
         for row in rows:
             done(row)
         return rows
 
-    pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="verify")
-    try:
-        rows = [row for rows in pool.map(run, hands) for row in rows]
-    finally:
-        processes.stop()  # before the wait, so that an interrupted one need not finish its hands
-        pool.shutdown(wait=True, cancel_futures=True)
+    with JudgeProcesses(plan(assignment, isolation, files)) as processes:
+        pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="verify")
+        try:
+            rows = [row for rows in pool.map(run, hands) for row in rows]
+        finally:
+            processes.stop()  # before the wait, so that an interrupted one need not finish
+            pool.shutdown(wait=True, cancel_futures=True)
     order = list(Kind)
     rows.sort(key=lambda row: (row.exercise, order.index(row.kind), row.name))
     return Matrix(tuple(rows), tuple(missing))
@@ -183,7 +190,7 @@ def _judge_hand(
     exercise: Exercise,
     solutions: list[Solution],
     seeds: Sequence[int],
-    isolation: Isolation,
+    files: str,
     processes: JudgeProcesses,
 ) -> list[Row]:
     source = load_source(course, assignment.name)
@@ -193,16 +200,12 @@ def _judge_hand(
             "tags", []
         ):
             cell.source = ""
-    # Each solution has the time of a submission of its own.
-    limits = msgspec.structs.replace(
-        assignment.limits, total_s=min(10_000.0, assignment.limits.total_s * len(solutions))
-    )
     codes = load_misconceptions(course, assignment.name)
     job = Job(
-        assignment=msgspec.structs.replace(assignment, limits=limits),
-        isolation=isolation,
+        assignment=assignment,
+        plan=processes.plan,
         notebook=nbformat.writes(notebook),
-        files=_files(course, assignment.name),
+        files=files,
         graders=str(course.graders / assignment.name),
         codes={name: tuple(known) for name, known in codes.items()},
         exercises=(exercise.name,),
@@ -214,7 +217,7 @@ def _judge_hand(
     def heard(event: Judged) -> None:
         cells[event.variant].append(_cell(exercise, by_name[event.variant], event))
 
-    end = run_judge(job, processes, limits.total_s + GRACE_S, heard)
+    end = run_judge(job, processes, heard)
     problem = end.text if isinstance(end, Problem) else None
     return [
         Row(assignment.name, exercise.name, s.kind, s.name, exercise.points, tuple(cells[s.name]),
@@ -250,6 +253,6 @@ def _wrong(exercise: Exercise, solution: Solution, event: Judged) -> str | None:
     return None
 
 
-def _files(course: Course, assignment: str) -> str | None:
+def _files(course: Course, assignment: str) -> Path | None:
     folder: Path = course.source / assignment
-    return str(folder) if any(p.is_dir() for p in folder.iterdir()) else None
+    return folder if any(p.is_dir() for p in folder.iterdir()) else None

@@ -28,9 +28,9 @@ def command(assignments: tuple[str, ...], jobs: int | None, force: bool) -> Exit
     from shardwork.command.release import release_assignment
     from shardwork.demo import demo_course
     from shardwork.progress import grade_with_progress
-    from shardwork.sandbox.isolation import require
+    from shardwork.sandbox.isolation import level as reachable_level
 
-    require(current_course().config.isolation)
+    reachable_level(current_course().config.isolation)
     course = demo_course(current_course(), force=force)
     surprises: list[str] = []
     for name in assignments or tuple(a.name for a in course.config.assignments):

@@ -65,11 +65,11 @@ def command(
     from shardwork import verify as verifying
     from shardwork.console import result_console
     from shardwork.matrix import print_matrix
-    from shardwork.sandbox.isolation import require
+    from shardwork.sandbox.isolation import level as reachable_level
 
     course = current_course()
     level = Isolation(isolation) if isolation else course.config.isolation
-    require(level)
+    reachable_level(level)
     progress = Console(stderr=True)
 
     def told(row: verifying.Row) -> None:

@@ -1,4 +1,7 @@
-"""`python -m shardwork.judge`: read a Job from standard input, write Events to standard output."""
+"""`python -m shardwork.judge [DESCRIPTOR]`: read a Job from stdin, write Events to stdout.
+
+The descriptor is the control socket of the batch's zygote.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the batch's to handle
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    run_job(sys.stdin.buffer.read(), events)
+    control = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    run_job(sys.stdin.buffer.read(), events, control)
 
 
 if __name__ == "__main__":

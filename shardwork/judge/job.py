@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from shardwork.course import Assignment, Isolation
+from shardwork.course import Assignment
 from shardwork.record import CellOutcome, CheckResult
+from shardwork.sandbox.zygote import Plan
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -19,20 +20,26 @@ class Variant(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True):
     """One notebook to run and judge.
 
-    `notebook` is the rebuilt notebook as JSON, `files` the folder that its extra files (public
-    checks, data) lie in, `graders` the folder of the assignment's graders, `codes` the
-    misconceptions that a grader may name, by exercise. Grading gives one variant without sources;
-    `shardwork verify` gives one for each solution.
+    `plan` says how its sandboxes are made. `notebook` is the rebuilt notebook as JSON, `files` the
+    folder, as the zygote sees it, of its extra files (public checks, data), `graders` the folder of
+    the assignment's graders, `codes` the misconceptions that a grader may name, by exercise.
+    Grading gives one variant without sources; `shardwork verify` gives one for each solution.
     """
 
     assignment: Assignment
-    isolation: Isolation
+    plan: Plan
     notebook: str
-    files: str | None
+    files: str
     graders: str
     codes: dict[str, tuple[str, ...]]
     exercises: tuple[str, ...]
     variants: tuple[Variant, ...]
+
+    @property
+    def limit_s(self) -> float:
+        """Wall seconds that its notebook and all its checks may take."""
+        judged = sum(len(v.seeds) for v in self.variants) * len(self.exercises)
+        return self.assignment.limits.total_s + judged * self.assignment.limits.exercise_s
 
 
 class Judged(msgspec.Struct, frozen=True, tag="judged"):

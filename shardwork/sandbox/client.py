@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jupyter_client.asynchronous import AsyncKernelClient
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError
 from nbformat import NotebookNode
@@ -11,6 +12,20 @@ from nbformat import NotebookNode
 from shardwork.wire import Deadline
 
 MAX_OUTPUT_BYTES = 64 << 10
+
+
+class QuietKernelClient(AsyncKernelClient):  # type: ignore[misc]
+    """A client without heartbeats: its kernel's process is watched itself."""
+
+    def start_channels(
+        self,
+        shell: bool = True,
+        iopub: bool = True,
+        stdin: bool = True,
+        hb: bool = False,
+        control: bool = True,
+    ) -> None:
+        super().start_channels(shell, iopub, stdin, False, control)
 
 
 class BoundedClient(NotebookClient):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Which isolation this machine can give, found out by trying.
+"""How a submission is shut in here: what this machine allows, found out by trying.
 
 Isolation fails closed: a level that was asked for and cannot be reached is an error, and a weaker
 one is used only when it was named.
@@ -6,45 +6,309 @@ one is used only when it was named.
 
 from __future__ import annotations
 
+import ast
 import functools
+import os
 import shutil
-import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 
-from shardwork.course import Isolation
+import msgspec
+
+from shardwork.course import Assignment, Isolation, Limits
 from shardwork.errors import MachineError
+from shardwork.inside.orders import Begin, Confinement
+from shardwork.sandbox import bubblewrap, cgroup, seccomp
+from shardwork.sandbox.tree import MAX_PROCESSES, Sandbox
+from shardwork.sandbox.zygote import Plan, Zygote, ZygoteFailed
 
-INSTALL = "sudo apt-get install -y bubblewrap"
+INSTALL = "sudo apt-get install -y bubblewrap libseccomp2"
+NAMESPACES = ("mount", "pid", "net", "ipc", "uts", "cgroup")
+FILES_INSIDE = "/course"
+_HIDDEN = ("/proc/kcore", "/proc/keys", "/proc/sysrq-trigger", "/proc/timer_list",
+           "/proc/kallsyms", "/proc/sched_debug", "/proc/latency_stats")  # fmt: skip
+INODES_PER_MB = 200
+_MAX_DESCRIPTORS = 4096
+# What every kernel needs, and what the judge's questions need; the notebook's own imports follow.
+_ALWAYS = ("ipykernel.kernelapp", "ipykernel.zmqshell", "matplotlib_inline.backend_inline",
+           "shardwork.inside.kernel", "shardwork.probes.server", "shardwork.lab",
+           "psutil")  # fmt: skip
+# An import of these starts threads or touches what a fork would break.
+_NEVER = frozenset({"ray", "__future__"})
+
+
+class Level(msgspec.Struct, frozen=True):
+    """What protects a sandbox on this machine."""
+
+    isolation: Isolation
+    privileged: bool = False
+    """The batch is root: children become another user of the machine."""
+    nested: bool = False
+    """Children have namespaces of their own, and one zygote serves all."""
+    limits: str = "watchdog"
+    """`cgroup v1`, `cgroup v2` or `watchdog`: what bounds memory and processes."""
+
+    @property
+    def protections(self) -> tuple[str, ...]:
+        """What protects, in words that a record keeps."""
+        if self.isolation is Isolation.NONE:
+            return (self.limits,)
+        names = ("user", *NAMESPACES) if self.nested else ("user", *NAMESPACES[:-1])
+        user = ("own user of the machine",) if self.privileged else ()
+        start = "forked from a zygote" if self.nested else "started anew"
+        return (f"namespaces: {' '.join(names)}", *user, "no capabilities", "system call filter",
+                "read-only system", self.limits, start)  # fmt: skip
 
 
 @functools.cache
-def bubblewrap_problem() -> str | None:
-    """Return why bubblewrap cannot be used here, or None if it can."""
-    program = shutil.which("bwrap")
-    if program is None:
-        return "bubblewrap (`bwrap`) is not installed"
-    trial = [
-        program, "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000",
-        "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
-        "--die-with-parent", "--cap-drop", "ALL", "true",
-    ]  # fmt: skip
+def level(isolation: Isolation) -> Level:
+    """Find out how `isolation` can be had here, the strongest way first.
+
+    Raises MachineError, with the reason and the next step, if it cannot.
+    """
+    if isolation is Isolation.NONE:
+        return Level(isolation, limits=_limits())
+    if shutil.which("bwrap") is None:
+        raise _refused("bubblewrap (`bwrap`) is not installed")
+    why_not = ""
+    for wish in ways():
+        why_not = unreachable(wish) or ""
+        if not why_not:
+            return wish
+    raise _refused(f"bubblewrap cannot make a sandbox here: {why_not}")
+
+
+def ways() -> list[Level]:
+    """List the ways to shut a submission in that may work here, the strongest first."""
+    limits = _limits()
+    found = [Level(Isolation.BUBBLEWRAP, nested=nested, limits=limits) for nested in (True, False)]
+    if os.geteuid() == 0:
+        found.insert(0, Level(Isolation.BUBBLEWRAP, privileged=True, nested=True, limits=limits))
+    return found
+
+
+def problem() -> str | None:
+    """Return why submissions cannot be shut in here, or None if they can."""
     try:
-        done = subprocess.run(trial, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"bubblewrap could not be started: {error}"
-    if done.returncode:
-        return f"bubblewrap cannot make a sandbox here: {done.stderr.strip()[:300]}"
+        level(Isolation.BUBBLEWRAP)
+    except MachineError as error:
+        return str(error)
     return None
 
 
-def require(isolation: Isolation) -> None:
-    """Raise MachineError, with the reason and the next step, if `isolation` cannot be given."""
-    if isolation is Isolation.NONE:
-        return
-    problem = bubblewrap_problem()
-    if problem is not None:
-        raise MachineError(
-            f"No submission was run: {problem}. Install it with `{INSTALL}` (or see "
-            "docs/operator.md where namespaces are forbidden). To run submissions WITHOUT a "
-            "sandbox, which lets them read and change everything you can, ask for it: "
-            "`--isolation none`; every record will say so."
-        )
+def _refused(problem: str) -> MachineError:
+    return MachineError(
+        f"No submission was run: {problem}. Install what is missing with `{INSTALL}` (or see "
+        "docs/operator.md where namespaces are forbidden). To run submissions WITHOUT a "
+        "sandbox, which lets them read and change everything you can, ask for it: "
+        "`--isolation none`; every record will say so."
+    )
+
+
+def _limits() -> str:
+    trial = cgroup.make(1 << 30, 100)
+    if trial is None:
+        return "watchdog"
+    trial.close()
+    own = cgroup.own_folders()
+    return f"cgroup v{own[0]}" if own else "watchdog"
+
+
+def describe(wish: Level) -> dict[str, str]:
+    """Return what a child at this level can see. Raises ZygoteFailed if there can be none."""
+    zygote = Zygote(plan_at(wish, Limits(scratch_mb=16)))
+    try:
+        sandbox = Sandbox(Limits(scratch_mb=16), zygote)
+        try:
+            return sandbox.describe()
+        finally:
+            sandbox.close()
+    finally:
+        zygote.close()
+
+
+def unreachable(wish: Level) -> str | None:
+    """Return why a level cannot be had, or None if a child really is shut in."""
+    try:
+        facts = describe(wish)
+    except (ZygoteFailed, OSError) as error:
+        return str(error)[:500]
+    return unmet(facts, wish)
+
+
+def unmet(facts: Mapping[str, str], wish: Level) -> str | None:
+    """Return what a child sees that it should not at this level, or None."""
+    expected = {
+        "CapEff": "0" * 16,
+        "NoNewPrivs": "1",
+        "Seccomp": "2",
+        "uid": "1000",
+        "interfaces": "lo",
+        "writable /": "false",
+        "writable /usr": "false",
+        "writable /tmp": "true",
+        "vsock": "false",
+    }
+    for name, value in expected.items():
+        if facts.get(name) != value:
+            return f"in the sandbox, {name} is {facts.get(name)!r} and should be {value!r}"
+    ours = namespaces()
+    shared = [name for name, number in ours.items() if facts.get(f"namespace {name}") == number]
+    needed = {"user", *NAMESPACES} - ({"cgroup"} if not wish.nested else set())
+    if shared := [name for name in shared if name in needed]:
+        return f"the sandbox shares the machine's namespaces {', '.join(shared)}"
+    return None
+
+
+def namespaces() -> dict[str, str]:
+    """Return this process's namespaces by name, as the kernel numbers them."""
+    files = {"mount": "mnt", "user": "user", "pid": "pid", "net": "net", "ipc": "ipc",
+             "uts": "uts", "cgroup": "cgroup"}  # fmt: skip
+    found = {}
+    for name, file in files.items():
+        path = Path("/proc/self/ns", file)
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+    return found
+
+
+def plan(assignment: Assignment, isolation: Isolation, files: Mapping[str, Path]) -> Plan:
+    """Return how the zygote of an assignment is started: `files` by the name they are given by.
+
+    Raises MachineError if the isolation cannot be had here, or there is no Java for Spark.
+    """
+    wish = level(isolation)
+    java = java_for(assignment)
+    environment = _environment(assignment, isolation) | java.environment
+    readable = {str(folder): folder for folder in java.folders}
+    readable |= {f"{FILES_INSIDE}/{name}": folder for name, folder in files.items()}
+    imports = tuple(dict.fromkeys((*_ALWAYS, *_imports_of(files.values()))))
+    return plan_at(wish, assignment.limits, imports, environment, readable)
+
+
+def seen_from_inside(isolation: Isolation, name: str, folder: Path) -> str:
+    """Return the path by which a zygote sees one of its `files`."""
+    return str(folder) if isolation is Isolation.NONE else f"{FILES_INSIDE}/{name}"
+
+
+class JavaPlan(msgspec.Struct, frozen=True):
+    """The Java of an assignment that needs one: what it sets, and where it lies."""
+
+    environment: dict[str, str] = {}
+    folders: tuple[Path, ...] = ()
+
+
+def java_for(assignment: Assignment) -> JavaPlan:
+    """Find a Java if the assignment needs one. Raises MachineError if there is none."""
+    if assignment.cluster.spark_master is None:
+        return JavaPlan()
+    from shardwork.java import find_java
+
+    java = find_java()
+    return JavaPlan({"JAVA_HOME": str(java.path)}, java.read_only_paths())
+
+
+def plan_at(
+    wish: Level,
+    limits: Limits,
+    imports: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+    readable: Mapping[str, Path] | None = None,
+) -> Plan:
+    """Return how a zygote is started at a level, with what is `readable` by its path inside."""
+    environment, readable = dict(environment or {}), dict(readable or {})
+    if wish.isolation is Isolation.NONE:
+        begin = Begin(imports, environment, Confinement(limits=_resource_limits(limits)),
+                      home=tempfile.gettempdir(), work=tempfile.gettempdir())  # fmt: skip
+        return Plan((), begin, own_files=False)
+    room = bubblewrap.Room(
+        readable=readable,
+        privileged=wish.privileged,
+        nested=wish.nested,
+        scratch_mb=limits.scratch_mb,
+    )
+    confinement = Confinement(
+        namespaces=NAMESPACES if wish.nested else (),
+        user_namespace=wish.nested,
+        scratch_mb=limits.scratch_mb,
+        scratch_inodes=limits.scratch_mb * INODES_PER_MB,
+        covered=room.covered,
+        hidden=_HIDDEN,
+        limits=_resource_limits(limits),
+        drop_capabilities=True,
+        no_new_privileges=True,
+        seccomp=seccomp.program(),
+    )
+    begin = Begin(imports, environment, confinement, bubblewrap.HOME, bubblewrap.WORK)
+    return Plan(
+        command=tuple(bubblewrap.command(room)),
+        begin=begin,
+        single_use=not wish.nested,
+        machine_root=wish.privileged,
+    )
+
+
+def _resource_limits(limits: Limits) -> dict[str, int]:
+    return {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_FSIZE": limits.scratch_mb << 20,
+        "RLIMIT_NOFILE": _MAX_DESCRIPTORS,
+        # Of the user in its own user namespace, threads included.
+        "RLIMIT_NPROC": 4 * MAX_PROCESSES,
+        "RLIMIT_MSGQUEUE": 0,
+        "RLIMIT_MEMLOCK": 8 << 20,
+        "RLIMIT_STACK": 64 << 20,
+    }
+
+
+def _imports_of(folders: object) -> list[str]:
+    """Return the modules that the released notebooks import: every student reads them there."""
+    import nbformat
+
+    found: list[str] = []
+    for folder in folders:  # type: ignore[attr-defined]
+        for path in sorted(Path(folder).glob("*.ipynb")):
+            for cell in nbformat.read(path, as_version=4).cells:
+                if cell.cell_type == "code":
+                    found += _imports_in(cell.source)
+    return [name for name in found if name.partition(".")[0] not in _NEVER]
+
+
+def _imports_in(source: str) -> list[str]:
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a cell with a magic command
+        return []
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.append(node.module)
+    return found
+
+
+def _environment(assignment: Assignment, isolation: Isolation) -> dict[str, str]:
+    home = bubblewrap.HOME if isolation is not Isolation.NONE else tempfile.gettempdir()
+    folders = [str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin"]
+    return {
+        "PATH": os.pathsep.join(folders),
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "TMPDIR": "/tmp",
+        "IPYTHONDIR": f"{home}/.ipython",
+        "MPLCONFIGDIR": f"{home}/.matplotlib",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        # Spark places str keys by their hash: driver and workers must agree, and every run.
+        "PYTHONHASHSEED": "0",
+        "SHARDWORK_SANDBOX": "1",
+        "SHARDWORK_SPARK_MASTER": assignment.cluster.spark_master or "",
+        "SHARDWORK_DASK_WORKERS": str(assignment.cluster.dask_workers),
+    }

@@ -8,10 +8,8 @@ started again without the cell that caused it.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -23,13 +21,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from shardwork.course import Assignment, Isolation
+from shardwork.course import Assignment
 from shardwork.plaintext import plain
 from shardwork.record import CellOutcome
 from shardwork.sandbox import provisioner
 from shardwork.sandbox.client import BoundedClient, shown
 from shardwork.sandbox.patience import Patience
-from shardwork.sandbox.tree import Sandbox, java_for
+from shardwork.sandbox.tree import Sandbox
+from shardwork.sandbox.zygote import Zygote, ZygoteFailed
 from shardwork.wire import (
     Ask,
     Connection,
@@ -43,11 +42,14 @@ from shardwork.wire import (
     WireError,
 )
 
-MAX_MESSAGE_BYTES = 16 << 20
-"""A kernel that sends a larger message is cut off."""
+MAX_MESSAGE_BYTES = 4 << 20
+"""A kernel that sends a larger message is cut off; an honest one cuts what it shows before that."""
+MAX_MESSAGES = 64
+"""Messages of one channel that wait on this side; more wait in the sandbox, under its limits."""
 AGAIN = 0.25
 """Share of a cell's time for one that has hung before and runs again in a fresh sandbox."""
 START_S = 90.0
+_CLIENT = "shardwork.sandbox.client.QuietKernelClient"
 _SERVE = "from shardwork.probes.server import serve as _serve; _serve(get_ipython().user_ns)"
 
 
@@ -63,17 +65,12 @@ class Session:
     """
 
     def __init__(
-        self,
-        assignment: Assignment,
-        isolation: Isolation,
-        notebook: NotebookNode,
-        files: Path | None = None,
+        self, assignment: Assignment, zygote: Zygote, notebook: NotebookNode, files: str = ""
     ) -> None:
         self._assignment = assignment
-        self._isolation = isolation
+        self._zygote = zygote
         self.notebook = notebook
         self._files = files
-        self._java = java_for(assignment)
         self._deadline = time.monotonic() + assignment.limits.total_s
         self._runner = asyncio.Runner()
         self._client: BoundedClient | None = None
@@ -93,8 +90,12 @@ class Session:
     def why_killed(self) -> str | None:
         return self._sandbox.why_killed if self._sandbox else None
 
+    def grant(self, limit_s: float) -> None:
+        """Give what comes next so many wall seconds, whatever is left of an earlier limit."""
+        self._deadline = time.monotonic() + limit_s
+
     def seconds_left(self) -> float:
-        """Seconds of the submission's total time that are left, at least 0."""
+        """Seconds that are left of the limit that was granted last, at least 0."""
         return max(0.0, self._deadline - time.monotonic())
 
     def patience(self, limit_s: float) -> Patience:
@@ -131,8 +132,10 @@ class Session:
                 client.kc.stop_channels()
             client.km.context.destroy(linger=0)
         if sandbox is not None:
-            self.peak_bytes = max(self.peak_bytes, sandbox.peak_bytes)
             sandbox.close()
+            self.peak_bytes = max(self.peak_bytes, sandbox.peak_bytes)
+            if sandbox.left_alive:
+                raise SandboxFailed("the sandbox did not end within two seconds of being killed")
 
     def close(self) -> None:
         """End everything; may be called twice."""
@@ -141,23 +144,18 @@ class Session:
 
     def _start(self) -> None:
         self.starts += 1
-        environment, folders = self._java
-        self._sandbox = Sandbox(
-            self._assignment, self._isolation, self._files, environment, folders
-        )
+        self._sandbox = Sandbox(self._assignment.limits, self._zygote, self._files)
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        context.setsockopt(zmq.RCVHWM, MAX_MESSAGES)
         manager = AsyncKernelManager(
-            context=context,
-            transport="ipc",
-            ip=str(self._sandbox.folder / "s"),
-            connection_file=str(self._sandbox.folder / "c.json"),
+            context=context, transport="ipc", ip=self._sandbox.address, client_class=_CLIENT
         )
         manager._kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            argv=[],
             display_name="sandbox",
             language="python",
-            interrupt_mode="message",
+            interrupt_mode="signal",
             metadata={"kernel_provisioner": {"provisioner_name": provisioner.NAME}},
         )
         manager.sandbox = self._sandbox
@@ -168,12 +166,11 @@ class Session:
         )  # fmt: skip
         try:
             self._runner.run(self._start_kernel(self._client))
-        except (RuntimeError, OSError, DeadKernelError) as error:
-            log = (
-                (self._sandbox.folder.parent / "log").read_bytes()[-2000:].decode(errors="replace")
-            )
+        except (RuntimeError, OSError, DeadKernelError, ZygoteFailed) as error:
+            sandbox = self._sandbox
             self.close_sandbox()
-            raise SandboxFailed(f"the sandbox did not start: {error}; it said: {log}") from error
+            said = f"; it said: {sandbox.log[-2000:]}" if sandbox.log else ""
+            raise SandboxFailed(f"the sandbox did not start: {error}{said}") from error
 
     async def _start_kernel(self, client: NotebookClient) -> None:
         await client.async_start_new_kernel()

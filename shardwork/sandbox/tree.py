@@ -4,56 +4,76 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import select
 import shutil
+import signal
 import socket
-import subprocess
-import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import IO
+from typing import TypeVar
 
-from shardwork.course import Assignment, Isolation
-from shardwork.sandbox import bubblewrap, watchdog
-from shardwork.wire.messages import JUDGE_FD_VARIABLE
+import msgspec
+
+from shardwork.course import Limits
+from shardwork.inside.orders import (
+    FROM_CHILD,
+    Described,
+    Ended,
+    Failed,
+    Fork,
+    Forked,
+    Go,
+    Started,
+    receive,
+    send,
+)
+from shardwork.sandbox import cgroup, watchdog
+from shardwork.sandbox.zygote import Zygote, ZygoteFailed
 
 MAX_PROCESSES = 400
+FORK_S = 60.0
+DEATH_S = 2.0
+"""Seconds within which everything of a sandbox is gone once it was killed."""
+CHANNELS = ("shell", "stdin", "control", "iopub")
+# A user of the machine that nobody is: one for each sandbox, so that none may touch another's.
+_FIRST_UID, _UIDS = 0x4000_0000, 0x2000_0000
+
+M = TypeVar("M", bound=msgspec.Struct)
 
 
 class Sandbox:
-    """One kernel's process tree: started by a provisioner, watched, killed, cleaned up.
+    """One kernel's process tree: forked by a zygote, bounded, watched, killed, cleaned up.
 
-    Used by `SandboxProvisioner` through the kernel manager. Closing twice is allowed.
+    `SandboxProvisioner` starts it. Closing twice is allowed. `left_alive` is true if it could not
+    be ended in time.
     """
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        isolation: Isolation,
-        files: Path | None,
-        java: dict[str, str],
-        java_folders: tuple[Path, ...],
-    ) -> None:
-        self._limits = assignment.limits
-        self._isolation = isolation
-        self._scratch = Path(tempfile.mkdtemp(prefix="sw-"))
-        self.folder = self._scratch / "k"  # short: a socket's path may hold 107 characters
-        self.folder.mkdir(mode=0o700)
-        self.log: IO[bytes] = (self._scratch / "log").open("wb")
-        self.judge_end, sandbox_end = socket.socketpair()
-        self._sandbox_end = sandbox_end
-        self.inherited = (sandbox_end.fileno(),)
-        self.outer_environment = {"PATH": os.environ.get("PATH", os.defpath)}
+    def __init__(self, limits: Limits, zygote: Zygote, files: str = "") -> None:
+        self._limits = limits
+        self._zygote = zygote
         self._files = files
-        self._java_folders = java_folders
-        self._environment = _environment(assignment, isolation) | java
-        self._environment[JUDGE_FD_VARIABLE] = str(sandbox_end.fileno())
-        self._process: subprocess.Popen[bytes] | None = None
+        self._scratch = Path(tempfile.mkdtemp(prefix="sw-"))
+        self.address = str(self._scratch / "k")  # short: a socket's path may hold 107 characters
+        self.key = secrets.token_hex(32)
+        self.judge_end, self._sandbox_end = socket.socketpair()
+        self._reply: socket.socket | None = None
+        self._init: int | None = None
+        self._kernel: int | None = None
+        self._cgroup: cgroup.Cgroup | None = None
         self._watchdog: watchdog.Watchdog | None = None
+        self.log = ""
+        self.left_alive = False
 
     @property
     def why_killed(self) -> str | None:
-        """What bound the tree exceeded, if the watchdog ended it."""
-        return self._watchdog.verdict if self._watchdog else None
+        """What bound the tree exceeded, if that ended it."""
+        if self._watchdog is None:
+            return None
+        if self._watchdog.verdict is None and self._cgroup and self._cgroup.killed_for_memory:
+            self._watchdog.look()
+        return self._watchdog.verdict
 
     @property
     def peak_bytes(self) -> int:
@@ -63,94 +83,152 @@ class Sandbox:
     def cpu_s(self) -> float:
         return self._watchdog.cpu_s if self._watchdog else 0.0
 
-    def command_for(self, kernel: list[str]) -> list[str]:
-        """Return the command that starts `kernel` inside."""
-        if self._isolation is Isolation.NONE:
-            work = self._scratch / "work"
-            work.mkdir(exist_ok=True)
-            if self._files is not None:
-                shutil.copytree(self._files, work, dirs_exist_ok=True)
-            self.outer_environment = self._environment | {"HOME": str(work)}
-            return ["env", "-C", str(work), *kernel]
-        readable = {str(folder): folder for folder in self._java_folders}
-        if self._files is not None:
-            readable |= {f"{bubblewrap.WORK}/{path.name}": path for path in self._files.iterdir()}
-        room = bubblewrap.Room(
-            readable=readable,
-            shared=(self.folder,),
-            environment=self._environment,
-            scratch_mb=self._limits.scratch_mb,
-            max_file_mb=self._limits.scratch_mb,
-        )
-        return [*bubblewrap.command(room, self._scratch), *kernel]
+    @property
+    def alive(self) -> bool:
+        """Whether its kernel's process is."""
+        return self._kernel is not None and not _has_ended(self._kernel, 0.0)
 
-    def started(self, process: subprocess.Popen[bytes]) -> None:
-        """Take the outermost process of the tree under watch."""
+    def start(self) -> None:
+        """Have it forked and wait until it is shut in. Raises ZygoteFailed."""
+        with contextlib.ExitStack() as listening:
+            listeners = [listening.enter_context(_listener(p)) for p in self._paths()]
+            fds = (self._sandbox_end.fileno(), *(s.fileno() for s in listeners))
+            self._forked(msgspec.structs.replace(self._order(), key=self.key), fds)
         self._sandbox_end.close()
-        self._process = process
-        self._watchdog = watchdog.Watchdog(
-            process.pid,
-            memory_bytes=self._limits.memory_mb << 20,
-            processes=MAX_PROCESSES,
-            folder=self.folder,
-            kill=self.kill,
-        )
+        self._kernel = self._hear(Started)[1][0]
+
+    def describe(self) -> dict[str, str]:
+        """Have a child forked that only says what it can see. Raises ZygoteFailed."""
+        order = msgspec.structs.replace(self._order(), describe=True)
+        self._forked(order, (self._sandbox_end.fileno(),))
+        described, _ = self._hear(Described)
+        return described.facts
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel, as Ctrl-C would."""
+        if self._kernel is not None:
+            _signal(self._kernel, signal.SIGINT)
 
     def kill(self) -> None:
         """End the whole tree: the PID namespace ends with its first process."""
-        if self._process is None:
-            return
-        tree = watchdog.descendants(self._process.pid)
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        if self._isolation is Isolation.NONE:
-            for process in tree:
-                with contextlib.suppress(Exception):
-                    process.kill()
+        if self._init is not None:
+            _signal(self._init, signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill what is left and remove this side's files."""
+        """Kill what is left, see that it is gone, and remove this side's files."""
         self.kill()
         if self._watchdog is not None:
             self._watchdog.stop()
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=10)
+        if self._reply is not None:
+            self._see_it_end(self._reply)
+            self._reply.close()
+            self._reply = None
+        for descriptor in (self._init, self._kernel):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._init = self._kernel = None
+        if self._cgroup is not None:
+            self._cgroup.close()
+        if self._zygote.plan.single_use:
+            self._zygote.close()
         self.judge_end.close()
         self._sandbox_end.close()
-        self.log.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
+    def _paths(self) -> list[str]:
+        return [f"{self.address}-{number}" for number, _ in enumerate(CHANNELS, start=1)]
 
-def java_for(assignment: Assignment) -> tuple[dict[str, str], tuple[Path, ...]]:
-    """Return the environment and the folders of a Java, if the assignment needs one.
+    def _order(self) -> Fork:
+        plan = self._zygote.plan
+        uid = _FIRST_UID + secrets.randbelow(_UIDS) if plan.machine_root else None
+        if plan.own_files:
+            return Fork(files=self._files, host_uid=uid)
+        work = self._scratch / "work"
+        work.mkdir()
+        if self._files:
+            shutil.copytree(self._files, work, dirs_exist_ok=True)
+        return Fork(work=str(work), host_uid=uid)
 
-    Raises MachineError if it does and there is none.
-    """
-    if assignment.cluster.spark_master is None:
-        return {}, ()
-    from shardwork.java import find_java
+    def _forked(self, order: Fork, fds: tuple[int, ...]) -> None:
+        self._reply, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._zygote.fork(order, (theirs.fileno(), *fds))
+        self._init = self._hear(Forked)[1][0]
+        pid = _pid_of(self._init)
+        memory_bytes, scratch_bytes = self._limits.memory_mb << 20, self._limits.scratch_mb << 20
+        self._cgroup = cgroup.make(memory_bytes + scratch_bytes, MAX_PROCESSES)
+        if self._cgroup is not None:
+            self._cgroup.add(pid)
+        self._watchdog = watchdog.Watchdog(
+            pid,
+            memory_bytes=memory_bytes,
+            processes=MAX_PROCESSES,
+            kill=self.kill,
+            over_memory=lambda: self._cgroup is not None and self._cgroup.killed_for_memory,
+        )
+        send(self._reply, Go())
 
-    java = find_java()
-    return {"JAVA_HOME": str(java.path)}, java.read_only_paths()
+    def _hear(self, kind: type[M]) -> tuple[M, list[int]]:
+        """Return the child's next message, which must be of this kind. Raises ZygoteFailed."""
+        assert self._reply is not None
+        self._reply.settimeout(FORK_S)
+        try:
+            heard = receive(self._reply, FROM_CHILD, max_fds=1)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ZygoteFailed(f"the sandbox was not made: {error}") from error
+        if heard is None:
+            raise ZygoteFailed("the sandbox was not made: the zygote hung up")
+        message, fds = heard
+        if isinstance(message, kind):
+            return message, fds
+        for descriptor in fds:
+            os.close(descriptor)
+        what = f"{message.step}: {message.error}" if isinstance(message, Failed) else str(message)
+        raise ZygoteFailed(f"the sandbox was not made: {what}")
+
+    def _see_it_end(self, reply: socket.socket) -> None:
+        """Wait until the attendant says that nothing is left."""
+        until = time.monotonic() + DEATH_S
+        with contextlib.suppress(OSError):
+            reply.shutdown(socket.SHUT_WR)
+        while (left := until - time.monotonic()) > 0:
+            reply.settimeout(left)
+            try:
+                heard = receive(reply, FROM_CHILD, max_fds=1)
+            except TimeoutError:
+                break
+            except (OSError, msgspec.DecodeError):
+                return
+            if heard is None:
+                return
+            for descriptor in heard[1]:
+                os.close(descriptor)
+            if isinstance(heard[0], Ended):
+                self.log = heard[0].log
+                return
+        self.left_alive = self._init is not None and not _has_ended(self._init, 0.0)
 
 
-def _environment(assignment: Assignment, isolation: Isolation) -> dict[str, str]:
-    home = bubblewrap.HOME if isolation is not Isolation.NONE else tempfile.gettempdir()
-    folders = [str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin"]
-    return {
-        "PATH": os.pathsep.join(folders),
-        "HOME": home,
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "TMPDIR": "/tmp",
-        "IPYTHONDIR": f"{home}/.ipython",
-        "MPLCONFIGDIR": f"{home}/.matplotlib",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        # Spark places str keys by their hash: driver and workers must agree, and every run.
-        "PYTHONHASHSEED": "0",
-        "SHARDWORK_SANDBOX": "1",
-        "SHARDWORK_SPARK_MASTER": assignment.cluster.spark_master or "",
-        "SHARDWORK_DASK_WORKERS": str(assignment.cluster.dask_workers),
-    }
+def _listener(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    sock.listen(8)
+    return sock
+
+
+def _signal(process: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process, number)
+
+
+def _has_ended(process: int, timeout_s: float) -> bool:
+    """Whether the process of a descriptor has ended, waiting for it so long."""
+    return bool(select.select([process], [], [], timeout_s)[0])
+
+
+def _pid_of(process: int) -> int:
+    """Return the number that a process descriptor's process has here (pidfd_open(2))."""
+    for line in Path(f"/proc/self/fdinfo/{process}").read_text().splitlines():
+        if line.startswith("Pid:"):
+            return int(line.split()[1])
+    raise ZygoteFailed("a process descriptor names no process")

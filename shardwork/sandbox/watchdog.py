@@ -1,22 +1,17 @@
-"""Bound what a process tree takes of memory, processes and one shared folder, by looking.
+"""Bound what a process tree takes of memory and processes, by looking.
 
 The portable level: it needs no cgroup and no privilege, and sees a tree a few times a second. What
-grows faster than that is stopped by the size of the private file systems and by the kernel.
+grows faster than that is stopped by the size of the private file system and by the kernel.
 """
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 
 INTERVAL_S = 0.4
-MAX_SHARED_ENTRIES = 16
-MAX_SHARED_BYTES = 64 << 10
 
 
 class Watchdog:
@@ -24,43 +19,51 @@ class Watchdog:
 
     `peak_bytes` is the largest sum seen (proportional set size where the kernel tells it, else
     resident set size); `cpu_s` is the CPU seconds it has used so far; `verdict` says what was
-    exceeded, or is None. `folder` is one that the tree may write to, with no bound of its own.
+    exceeded, or is None. `over_memory` is asked too: the kernel may have ended a part already.
     """
 
     def __init__(
-        self, pid: int, *, memory_bytes: int, processes: int, folder: Path, kill: Callable[[], None]
+        self,
+        pid: int,
+        *,
+        memory_bytes: int,
+        processes: int,
+        kill: Callable[[], None],
+        over_memory: Callable[[], bool] = lambda: False,
     ) -> None:
         self.peak_bytes = 0
         self.cpu_s = 0.0
-        self._folder = folder
         self.verdict: str | None = None
         self._pid = pid
         self._memory_bytes = memory_bytes
         self._processes = processes
         self._kill = kill
+        self._over_memory = over_memory
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching; may be called twice."""
+        """Look once more and stop watching; may be called twice."""
         self._stopped.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    def look(self) -> None:
+        """Count now; `verdict` says what is exceeded."""
+        tree = descendants(self._pid)
+        used = sum(_memory(process) for process in tree)
+        self.peak_bytes = max(self.peak_bytes, used)
+        # A process that ends takes its count with it unless it was waited for: never go back.
+        self.cpu_s = max(self.cpu_s, sum(_cpu_s(process) for process in tree))
+        if used > self._memory_bytes or self._over_memory():
+            self.verdict = f"it used more than {self._memory_bytes >> 20} MB of memory"
+        elif len(tree) > self._processes:
+            self.verdict = f"it started more than {self._processes} processes"
+
     def _watch(self) -> None:
         while not self._stopped.wait(INTERVAL_S):
-            tree = descendants(self._pid)
-            used = sum(_memory(process) for process in tree)
-            self.peak_bytes = max(self.peak_bytes, used)
-            # A process that ends takes its count with it unless it was waited for: never go back.
-            self.cpu_s = max(self.cpu_s, sum(_cpu_s(process) for process in tree))
-            if used > self._memory_bytes:
-                self.verdict = f"it used more than {self._memory_bytes >> 20} MB of memory"
-            elif len(tree) > self._processes:
-                self.verdict = f"it started more than {self._processes} processes"
-            elif _is_misused(self._folder):
-                self.verdict = "it wrote where only the engine writes"
+            self.look()
             if self.verdict is not None:
                 self._kill()
                 return
@@ -83,20 +86,19 @@ def _cpu_s(process: psutil.Process) -> float:
         return 0.0
 
 
-def _is_misused(folder: Path) -> bool:
-    """Whether a kernel's socket folder holds more than sockets and one small file."""
-    try:
-        found = [entry.stat(follow_symlinks=False) for entry in os.scandir(folder)]
-    except OSError:
-        return False
-    files = [status.st_size for status in found if not stat.S_ISSOCK(status.st_mode)]
-    return len(found) > MAX_SHARED_ENTRIES or sum(files) > MAX_SHARED_BYTES
-
-
 def _memory(process: psutil.Process) -> int:
+    """Return what a process takes, in bytes.
+
+    A large resident set is looked at closely, because forks share most of theirs. A process that
+    will not be looked at closely (it made itself undumpable) is counted in full.
+    """
     try:
-        # A large resident set is looked at closely, because forks share most of theirs.
         resident = int(process.memory_info().rss)
-        return int(process.memory_full_info().pss) if resident > 64 << 20 else resident
-    except (psutil.Error, AttributeError):
+    except psutil.Error:
         return 0
+    if resident <= 64 << 20:
+        return resident
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.Error, AttributeError):
+        return resident

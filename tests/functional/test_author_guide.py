@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shardwork.course import Isolation
-from shardwork.sandbox.isolation import bubblewrap_problem
+from shardwork.sandbox.isolation import problem
 
 GUIDE = Path(__file__).parents[2] / "docs" / "author.md"
 FILE = re.compile(r"^`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -39,7 +39,7 @@ def shardwork(course: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def test_the_graders_of_the_guide_are_proven(course: Path) -> None:
-    level = Isolation.NONE if bubblewrap_problem() else Isolation.BUBBLEWRAP
+    level = Isolation.NONE if problem() else Isolation.BUBBLEWRAP
     done = shardwork(course, "verify", "--seeds", "1", "--json", "--isolation", level.value)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(done.stdout)["rows"]

@@ -22,7 +22,7 @@ from shardwork.judging import JudgeProcesses, run_judge
 from shardwork.record import Cause, CheckResult, Verdict
 from shardwork.sandbox import isolation
 
-WHY_NOT = isolation.bubblewrap_problem()
+WHY_NOT = isolation.problem()
 pytestmark = [
     pytest.mark.functional,
     pytest.mark.skipif(WHY_NOT is not None, reason=f"bubblewrap: {WHY_NOT}"),
@@ -30,7 +30,6 @@ pytestmark = [
 ]
 
 PASSED, FAILED, ERROR, SKIPPED = Verdict.PASSED, Verdict.FAILED, Verdict.ERROR, Verdict.SKIPPED
-LIMIT_S = 120.0
 
 GRADER = '''
 from shardwork.grading import blame
@@ -83,7 +82,7 @@ def judge(
     *,
     variants: tuple[Variant, ...] = (Variant("submission", {}, (1,)),),
     processes: JudgeProcesses | None = None,
-    limit_s: float = LIMIT_S,
+    grace_s: float = 60.0,
     level: Isolation = Isolation.BUBBLEWRAP,
     **limits: Any,
 ) -> Heard:
@@ -101,18 +100,20 @@ def judge(
     for name, source in answers.items():
         meta = {"nbgrader": {"grade_id": name, "solution": True, "grade": False}}
         cells.append(nbformat.v4.new_code_cell(source, id=name, metadata=meta))
+    plan = isolation.plan(assignment, level, {})
     job = Job(
         assignment=assignment,
-        isolation=level,
+        plan=plan,
         notebook=nbformat.writes(nbformat.v4.new_notebook(cells=cells)),
-        files=None,
+        files="",
         graders=str(graders),
         codes=dict.fromkeys(answers, ("TRIPLES",)),
         exercises=tuple(answers),
         variants=variants,
     )
     heard: list[Judged] = []
-    return Heard(run_judge(job, processes or JudgeProcesses(), limit_s, heard.append), heard)
+    with processes or JudgeProcesses(plan) as judges:
+        return Heard(run_judge(job, judges, heard.append, grace_s), heard)
 
 
 @pytest.fixture
@@ -254,12 +255,24 @@ def test_another_seed_gives_other_inputs(graders) -> None:
     assert first != second
 
 
-def test_a_notebook_that_uses_up_its_time_is_not_an_error_of_ours(graders) -> None:
-    answers = {"right": doubles("right"), "slow": "import time\ntime.sleep(600)"}
+def test_a_notebook_that_uses_up_its_time_costs_only_what_it_had_not_defined(graders) -> None:
+    answers = {
+        "right": doubles("right"),
+        "slow": "import time\ntime.sleep(600)",
+        "late": doubles("late"),
+    }
     heard = judge(graders, answers, total_s=4.0, cell_s=60.0)
     assert isinstance(heard.end, Finished)
-    assert heard.verdicts("right") == [SKIPPED] * 3
-    assert "time for the whole notebook" in heard.checks("right")[0].message
+    assert heard.verdicts("right") == [PASSED] * 3
+    assert heard.causes("late") == [Cause.NOT_DEFINED] * 3
+
+
+def test_an_exercise_that_uses_up_its_time_costs_no_other(graders) -> None:
+    answers = {"endless": FATES["endless"], "right": doubles("right")}
+    heard = judge(graders, answers, call_s=60.0, exercise_s=3.0)
+    assert heard.verdicts("endless") == [FAILED, SKIPPED, SKIPPED]
+    assert "time for this exercise" in heard.checks("endless")[1].message
+    assert heard.verdicts("right") == [PASSED] * 3
 
 
 def test_a_notebook_that_keeps_ending_its_process_fails_and_is_no_error_of_ours(graders) -> None:
@@ -427,7 +440,7 @@ def test_several_solutions_are_judged_one_after_the_other_in_one_sandbox(graders
 
 def test_a_judge_that_is_still_running_at_its_limit_is_an_error_of_ours(graders) -> None:
     (graders / "test_waits.py").write_text("import time\ntime.sleep(600)\n")
-    heard = judge(graders, {"waits": doubles("waits")}, limit_s=4.0)
+    heard = judge(graders, {"waits": doubles("waits")}, total_s=2.0, exercise_s=1.0, grace_s=1.0)
     assert isinstance(heard.end, Problem)
     assert "status -9" in heard.end.text
     assert "4 s" in heard.end.text
@@ -440,7 +453,8 @@ def test_a_judge_that_ends_by_itself_is_an_error_of_ours(graders) -> None:
 
 
 def test_judges_that_are_stopped_end_with_their_sandboxes_and_say_nothing(graders) -> None:
-    processes = JudgeProcesses()
+    assignment = Assignment("ch0_doubles", "Doubles", (Exercise("slow", 1, 5),))
+    processes = JudgeProcesses(isolation.plan(assignment, Isolation.BUBBLEWRAP, {}))
     (graders / "test_slow.py").write_text(GRADER.format(name="slow"))
     stopper = threading.Thread(target=_stop_when_a_sandbox_runs, args=(processes,))
     stopper.start()
@@ -452,10 +466,11 @@ def test_judges_that_are_stopped_end_with_their_sandboxes_and_say_nothing(grader
 
 
 def _stop_when_a_sandbox_runs(processes: JudgeProcesses) -> None:
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + 120.0
     while time.monotonic() < deadline:
-        names = [p.name() for p in psutil.Process().children(recursive=True)]
-        if "bwrap" in names:
+        commands = [" ".join(p.cmdline()) for p in psutil.Process().children(recursive=True)]
+        # zygote, attendant, first process, kernel; bubblewrap's two name it, too
+        if sum("shardwork.inside" in command for command in commands) >= 6:
             break
         time.sleep(0.05)
     processes.stop()

@@ -8,26 +8,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import nbformat
 import psutil
 import pytest
 
-from shardwork.course import Assignment, Cluster, Exercise, Isolation, Limits
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import StudentFault
 from shardwork.record import Cause
 from shardwork.sandbox import isolation
 from shardwork.sandbox.client import MAX_OUTPUT_BYTES
 from shardwork.sandbox.session import Session
+from tests import sandboxes
 
-WHY_NOT = isolation.bubblewrap_problem()
+WHY_NOT = isolation.problem()
 pytestmark = [
     pytest.mark.functional,
     pytest.mark.skipif(WHY_NOT is not None, reason=f"bubblewrap: {WHY_NOT}"),
-    pytest.mark.usefixtures("no_leaks"),
+    pytest.mark.usefixtures("warm", "no_leaks"),
 ]
 
-LIMITS = {"cell_s": 2.0, "call_s": 10.0, "total_s": 120.0, "memory_mb": 1024, "scratch_mb": 64}
+
+@pytest.fixture(scope="module", autouse=True)
+def zygotes() -> Iterator[None]:
+    yield
+    sandboxes.end_zygotes()
+
+
+@pytest.fixture
+def warm() -> None:
+    """Start the zygote before anybody counts processes."""
+    sandboxes.zygote()
 
 
 @pytest.fixture
@@ -36,14 +45,7 @@ def start() -> Iterator[Callable[..., Session]]:
     sessions: list[Session] = []
 
     def call(_limits: dict[str, Any] | None = None, /, **cells: str) -> Session:
-        assignment = Assignment(
-            "ch0_numbers", "Numbers", (Exercise("f", 1, 5),),
-            limits=Limits(**{**LIMITS, **(_limits or {})}), cluster=Cluster(),
-        )  # fmt: skip
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(source, id=name) for name, source in cells.items()]
-        )
-        session = Session(assignment, Isolation.BUBBLEWRAP, notebook)
+        session = sandboxes.session(sandboxes.zygote(), cells, **(_limits or {}))
         sessions.append(session)
         session.open()
         return session
@@ -54,7 +56,7 @@ def start() -> Iterator[Callable[..., Session]]:
 
 
 def ask(session: Session, name: str, *args: object) -> Any:
-    return Dialogue(session, LIMITS["call_s"]).call(name, args, {})
+    return Dialogue(session, sandboxes.LIMITS["call_s"]).call(name, args, {})
 
 
 def statuses(session: Session) -> dict[str, str]:

@@ -15,7 +15,7 @@ from shardwork.java import find_java
 from shardwork.sandbox import isolation
 from shardwork.verify import Kind, missing_parts, solutions_of, verify
 
-WHY_NOT = isolation.bubblewrap_problem()
+WHY_NOT = isolation.problem()
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(WHY_NOT is not None, reason=f"bubblewrap: {WHY_NOT}"),

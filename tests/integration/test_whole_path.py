@@ -40,7 +40,7 @@ from tests.tiny_course import (
     write,
 )
 
-WHY_NOT = isolation.bubblewrap_problem()
+WHY_NOT = isolation.problem()
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(WHY_NOT is not None, reason=f"bubblewrap: {WHY_NOT}"),

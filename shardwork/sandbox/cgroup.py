@@ -1,0 +1,159 @@
+"""Bound a sandbox's memory and processes by the kernel, where this process may make cgroups.
+
+Version 1 (a hierarchy for each controller) and version 2 (one for all) as they are mounted; see
+cgroups(7). Where neither can be written, the watchdog bounds alone, and the record says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+import uuid
+from pathlib import Path
+
+_PREFIX = "shardwork-"
+_CONTROLLERS = ("memory", "pids", "cpu")
+_REMOVE_S = 2.0
+_SHARES = 256
+"""A quarter of the default: a submission that spins must not slow its judge down."""
+
+
+class Cgroup:
+    """The cgroup of one sandbox: a folder for each hierarchy, removed by `close`."""
+
+    def __init__(self, folders: dict[str, Path], version: int) -> None:
+        self._folders = folders
+        self._version = version
+
+    def add(self, pid: int) -> None:
+        """Put a process, and what it will start, under the bounds."""
+        for folder in set(self._folders.values()):
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    @property
+    def killed_for_memory(self) -> bool:
+        """Whether the kernel ended a process of this cgroup because of its memory."""
+        name = "memory.events" if self._version == 2 else "memory.oom_control"
+        try:
+            lines = (self._folders["memory"] / name).read_text().splitlines()
+        except OSError:
+            return False
+        return any(line.split() > ["oom_kill", "0"] for line in lines if "oom_kill " in line)
+
+    def close(self) -> None:
+        """Remove it; what was in it must have ended. Twice is allowed."""
+        until = time.monotonic() + _REMOVE_S
+        for folder in set(self._folders.values()):
+            while folder.exists():
+                try:
+                    folder.rmdir()
+                except OSError:  # the last process is still being taken apart
+                    if time.monotonic() > until:
+                        break
+                    time.sleep(0.005)
+
+
+def make(memory_bytes: int, processes: int) -> Cgroup | None:
+    """Make a cgroup with these bounds, or return None where that cannot be done."""
+    own = own_folders()
+    if own is None:
+        return None
+    version, parents = own
+    name = f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    cgroup = Cgroup({controller: folder / name for controller, folder in parents.items()}, version)
+    try:
+        for folder in set(cgroup._folders.values()):
+            folder.mkdir(mode=0o755)
+        _bound(cgroup._folders, version, memory_bytes, processes)
+    except OSError:
+        cgroup.close()
+        return None
+    return cgroup
+
+
+def _bound(folders: dict[str, Path], version: int, memory_bytes: int, processes: int) -> None:
+    if version == 2:
+        (folders["memory"] / "memory.max").write_text(str(memory_bytes))
+        with contextlib.suppress(OSError):  # no swap to bound
+            (folders["memory"] / "memory.swap.max").write_text("0")
+        with contextlib.suppress(OSError):
+            (folders["cpu"] / "cpu.weight").write_text("25")
+    else:
+        (folders["memory"] / "memory.limit_in_bytes").write_text(str(memory_bytes))
+        with contextlib.suppress(OSError):
+            (folders["memory"] / "memory.memsw.limit_in_bytes").write_text(str(memory_bytes))
+        with contextlib.suppress(OSError, KeyError):
+            (folders["cpu"] / "cpu.shares").write_text(str(_SHARES))
+    (folders["pids"] / "pids.max").write_text(str(processes))
+
+
+@functools.cache
+def own_folders() -> tuple[int, dict[str, Path]] | None:
+    """Return the version, and by controller the folder of this process's own cgroup.
+
+    None where there is none that cgroups can be made in.
+    """
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    return find_folders(mounts, groups)
+
+
+def find_folders(mounts: list[str], groups: list[str]) -> tuple[int, dict[str, Path]] | None:
+    """Work out `own_folders` from the lines of mountinfo and cgroup (proc(5), cgroups(7))."""
+    paths = {}
+    for line in groups:
+        number, controllers, path = line.split(":", 2)
+        for controller in controllers.split(",") if number != "0" else [""]:
+            paths[controller] = path
+    found: dict[str, Path] = {}
+    for line in mounts:
+        before, _, after = line.partition(" - ")
+        root, point = before.split()[3:5]
+        kind, _, options = after.split(" ", 2)
+        names = [c for c in _CONTROLLERS if c in options.split(" ")[-1].split(",")]
+        if kind == "cgroup":
+            for name in names:
+                found[name] = _inside(point, root, paths.get(name, "/"))
+        elif kind == "cgroup2" and "" in paths:
+            folder = _inside(point, root, paths[""])
+            if _has_controllers(folder):
+                return 2, dict.fromkeys(_CONTROLLERS, folder)
+    if {"memory", "pids"} <= found.keys() and all(os.access(f, os.W_OK) for f in found.values()):
+        return 1, found
+    return None
+
+
+def _inside(point: str, root: str, path: str) -> Path:
+    """Where the cgroup `path` lies, below a mount of the hierarchy's folder `root`."""
+    below = os.path.relpath(path, root)
+    return Path(point) if below == "." or below.startswith("..") else Path(point, below)
+
+
+def _has_controllers(folder: Path) -> bool:
+    """Whether children of a version 2 cgroup can have bounds, enabling that where it is allowed."""
+    if not os.access(folder, os.W_OK):
+        return False
+    control = folder / "cgroup.subtree_control"
+    try:
+        if {"memory", "pids"} <= set(control.read_text().split()):
+            return True
+        control.write_text("+memory +pids +cpu")
+    except OSError:  # it holds processes itself, or is not ours to change
+        return False
+    return True
+
+
+def sweep() -> None:
+    """Remove cgroups that a batch which was killed has left behind."""
+    own = own_folders()
+    for parent in set(own[1].values()) if own else ():
+        for folder in parent.glob(f"{_PREFIX}*"):
+            owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+            if owner.isdigit() and not Path("/proc", owner).exists():
+                with contextlib.suppress(OSError):
+                    folder.rmdir()

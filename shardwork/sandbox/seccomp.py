@@ -1,0 +1,95 @@
+"""The system call filter of a sandbox: what Python, Java and their libraries need, and no more.
+
+An allow-list, so that a call that the kernel learns next year is refused too. Made once, by
+libseccomp, for the machine's own architecture; the sandbox's first process puts it over itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import socket
+import tempfile
+
+from shardwork.errors import MachineError
+
+INSTALL = "sudo apt-get install -y libseccomp2"
+
+# Unknown calls get ENOSYS, so that a library falls back to an older call. The list follows what
+# container engines allow by default, without what is listed under "left out" below.
+_ALLOWED = """
+accept accept4 access alarm arch_prctl bind brk capget chdir chmod chown clock_getres
+clock_gettime clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3
+epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 execve
+execveat exit exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2
+fchown fchownat fcntl fdatasync fgetxattr flistxattr flock fork fstat fstatfs fsync ftruncate futex
+futex_waitv futimesat getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer
+getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit
+get_robust_list getrusage getsid getsockname getsockopt get_mempolicy gettid gettimeofday getuid
+getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch ioctl ioprio_get kill lchown
+lgetxattr link linkat listen listxattr llistxattr lseek lstat madvise mbind membarrier mincore mkdir
+mkdirat mlock mmap mprotect mremap msync munlock munmap nanosleep newfstatat open openat openat2
+pause pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl
+pread64 preadv preadv2 prlimit64 pselect6 pwrite64 pwritev pwritev2 read readahead readlink
+readlinkat readv recvfrom recvmmsg recvmsg rename renameat renameat2 restart_syscall rmdir rseq
+rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend
+rt_sigtimedwait rt_tgsigqueueinfo sched_getaffinity sched_getattr sched_getparam
+sched_get_priority_max sched_get_priority_min sched_getscheduler sched_rr_get_interval
+sched_setaffinity sched_setscheduler sched_yield select sendfile sendmmsg sendmsg sendto setgid
+setgroups setitimer set_mempolicy setpgid setpriority setregid setresgid setresuid setreuid
+setrlimit set_robust_list setsid setsockopt set_tid_address setuid shutdown sigaltstack socketpair
+splice stat statfs statx symlink symlinkat sync_file_range sysinfo tee tgkill time timer_create
+timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create timerfd_gettime
+timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes vfork wait4
+waitid write writev
+"""
+# Left out on purpose: namespaces and mounts (unshare setns mount umount2 pivot_root chroot fsopen
+# move_mount open_tree); other processes (ptrace process_vm_readv process_vm_writev process_madvise
+# pidfd_getfd kcmp); kernel interfaces with a long history of holes (bpf io_uring_* userfaultfd
+# perf_event_open keyctl add_key request_key vmsplice fanotify_*); memory outside every count
+# (memfd_create memfd_secret shmget msgget semget mq_open); the machine (reboot kexec_* init_module
+# swapon settimeofday acct quotactl syslog iopl ioperm personality). ioctl is allowed whole: a
+# sandbox has no terminal to inject into.
+
+_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+_NETLINK_ROUTE = 0
+_NEW_NAMESPACES = 0x7E020000
+"""CLONE_NEW* (mount, cgroup, uts, ipc, user, pid, net): none may be set."""
+
+
+@functools.cache
+def program() -> bytes:
+    """Return the filter as a BPF program, eight bytes an instruction.
+
+    Raises MachineError where libseccomp is missing.
+    """
+    try:
+        import pyseccomp as seccomp
+    except (ImportError, RuntimeError, OSError) as error:
+        raise MachineError(
+            f"System calls of submissions cannot be filtered here: {error}. Install libseccomp "
+            f"with `{INSTALL}`."
+        ) from error
+    rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.ENOSYS))
+    allow = seccomp.ALLOW
+
+    def permit(name: str, *args: object) -> None:
+        # A call that this architecture does not have needs no rule.
+        if seccomp.resolve_syscall(seccomp.Arch.NATIVE, name) >= 0:
+            rules.add_rule(allow, name, *args)
+
+    for name in _ALLOWED.split():
+        permit(name)
+    for family in _FAMILIES:
+        permit("socket", seccomp.Arg(0, seccomp.EQ, family))
+    permit(
+        "socket",
+        seccomp.Arg(0, seccomp.EQ, socket.AF_NETLINK),
+        seccomp.Arg(2, seccomp.EQ, _NETLINK_ROUTE),
+    )
+    # clone3 hides its flags from a filter: ENOSYS, and the C library uses clone.
+    permit("clone", seccomp.Arg(0, seccomp.MASKED_EQ, _NEW_NAMESPACES, 0))
+    with tempfile.TemporaryFile() as file:
+        rules.export_bpf(file)
+        file.seek(0)
+        return file.read()

@@ -1,0 +1,130 @@
+"""The trusted side's hold on a zygote: what it is started with, and how it is asked to fork.
+
+A `Plan` is plain data: the command that starts the zygote, and the first order, with everything
+that its children will be confined by. One zygote serves a whole batch: judges share its control
+socket, each order carrying a reply socket of its own. Where children cannot have namespaces of
+their own, a zygote is started for each of them instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from shardwork.inside.orders import WARM, Begin, Fork, receive, send
+
+START_S = 120.0
+_END_S = 10.0
+
+
+class ZygoteFailed(Exception):
+    """The zygote did not start or has ended: the platform's fault, never a student's."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How a zygote is started."""
+
+    command: tuple[str, ...]
+    """What is put before the interpreter; empty where there is no isolation."""
+    begin: Begin
+    single_use: bool = False
+    """Whether a zygote may fork only once, because it is itself the sandbox."""
+    machine_root: bool = False
+    """Whether children must become another user of the machine first."""
+    own_files: bool = True
+    """Whether a child has a file system of its own; if not, it needs a folder outside."""
+
+
+class Zygote:
+    """A running zygote, or one that starts when it is first asked to fork.
+
+    `control` is the descriptor of one that somebody else has started and will end.
+    """
+
+    def __init__(self, plan: Plan, control: int | None = None) -> None:
+        self.plan = plan
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+        self._control: socket.socket | None = None
+        if control is not None:
+            self._control = socket.socket(fileno=os.dup(control))
+
+    @property
+    def descriptor(self) -> int:
+        """The control socket, to be inherited by a judge."""
+        return self.start().fileno()
+
+    def fork(self, order: Fork, fds: tuple[int, ...]) -> None:
+        """Ask for a child; it answers on the first of `fds`. Raises ZygoteFailed."""
+        try:
+            send(self.start(), order, fds)
+        except OSError as error:
+            raise ZygoteFailed(f"{error}{self._said()}") from error
+
+    def start(self) -> socket.socket:
+        """Start it if it is not running, and return the control socket. Raises ZygoteFailed."""
+        if self._control is None:
+            self._control = self._start()
+        return self._control
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        package_root = str(Path(__file__).resolve().parents[2])
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": package_root}
+        given = self.plan.begin.environment
+        # What the C library and OpenMP read when they are loaded must be there from the start.
+        early = {k: v for k, v in given.items() if k.endswith("_THREADS") or k.startswith("PYTHON")}
+        environment |= early
+        settings = [f"{name}={value}" for name, value in environment.items()]
+        program = [sys.executable, "-P", "-m", "shardwork.inside", str(theirs.fileno())]
+        with theirs:
+            self._process = subprocess.Popen(
+                [*self.plan.command, "env", *settings, *program],
+                stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+                env=environment, pass_fds=[theirs.fileno()], start_new_session=True,
+            )  # fmt: skip
+        try:
+            send(ours, self.plan.begin)
+            if not select.select([ours], [], [], START_S)[0]:
+                raise ZygoteFailed(f"it was not ready after {START_S:.0f} s")
+            if receive(ours, WARM) is None:
+                raise ZygoteFailed("it ended at once")
+        except (OSError, ZygoteFailed) as error:
+            said = self._said()
+            ours.close()
+            self.close()
+            raise ZygoteFailed(f"{error}{said}") from error
+        return ours
+
+    def _said(self) -> str:
+        if self._log is None:
+            return ""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process is not None:
+                self._process.wait(0.5)
+        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - 2000))
+        text = self._log.read().decode(errors="replace").strip()
+        return f"; it said: {text}" if text else ""
+
+    def close(self) -> None:
+        """Let go of it, and end it if it was started here; twice is allowed."""
+        control, self._control = self._control, None
+        process, self._process = self._process, None
+        log, self._log = self._log, None
+        if control is not None:
+            control.close()
+        if process is not None:
+            process.kill()
+            process.wait(_END_S)
+        if log is not None:
+            log.close()
