@@ -1,8 +1,9 @@
 # make demo   set up, then grade a made-up class from end to end
 # make test   set up, check the style and the types, then run the tests
+# make test-attacks  everything a submission may try, all of it (long); `make test` has a sample
 # make verify prove the graders: every known right and wrong solution, ten seeds (long)
 .DEFAULT_GOAL := demo
-.PHONY: setup demo test lint verify clean
+.PHONY: setup demo test test-attacks lint verify clean
 
 # nbgrader starts `alembic` and `jupyter` by name.
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
@@ -20,6 +21,10 @@ lint: setup
 
 test: lint
 	@$(RUN) pytest
+
+test-attacks: setup
+	@$(RUN) env SHARDWORK_ATTACKS=all pytest tests/attacks
+	@$(RUN) python -m tests.attacks --weak
 
 verify: setup
 	@$(RUN) shardwork verify --seeds 10

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 
 from shardwork.errors import MachineError
 from shardwork.judge.job import Event, Finished, Job, Judged, Problem
+from shardwork.sandbox import cgroup
 from shardwork.sandbox.zygote import Plan, Zygote, ZygoteFailed
 
 GRACE_S = 120.0
 """Seconds that a judge may take beyond what its submission may: its own imports and clean-up."""
 
 
+_PREFIX = "sw-"
 COMMAND = (sys.executable, "-m", "shardwork.judge")
 
 
@@ -38,6 +42,8 @@ class JudgeProcesses:
         self._stopped = False
 
     def __enter__(self) -> JudgeProcesses:
+        sweep()
+        self._folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
         # In this thread, which lives as long as the batch: a zygote ends with its parent's thread.
         if not self.plan.single_use:
             try:
@@ -49,6 +55,7 @@ class JudgeProcesses:
     def __exit__(self, *error: object) -> None:
         self.stop()
         self._zygote.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def stop(self) -> None:
         """End every running judge, and with it its sandbox. No new one will be started."""
@@ -70,7 +77,7 @@ class JudgeProcesses:
         """
         inherited = () if self.plan.single_use else (self._zygote.descriptor,)
         # The judge's own clean-up does not run when it is killed.
-        with tempfile.TemporaryDirectory(prefix="sw-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as folder:
             with tempfile.TemporaryFile() as log, self._lock:
                 if self._stopped:
                     raise InterruptedError
@@ -91,6 +98,14 @@ class JudgeProcesses:
                             pipe.close()
                 with self._lock:
                     self._running.discard(process)
+
+
+def sweep() -> None:
+    """Remove what batches that were killed have left in the temporary folder and as cgroups."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if not cgroup.is_alive(folder.name.removeprefix(_PREFIX)) and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+    cgroup.sweep()
 
 
 def run_judge(

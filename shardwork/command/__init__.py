@@ -19,6 +19,7 @@ import click
 
 from shardwork import __version__
 from shardwork.errors import ExitCode, ShardworkError
+from shardwork.plaintext import plain
 
 if TYPE_CHECKING:
     from shardwork.course import Course
@@ -27,6 +28,7 @@ COMMANDS = {
     "release": "Compile the student notebooks, in every language.",
     "translate": "Bring the translation catalogues up to date.",
     "verify": "Prove the graders: the mutation matrix.",
+    "collect": "Put an LMS's download into submitted/.",
     "grade": "Grade what was handed in.",
     "feedback": "Write a feedback page for each student.",
     "report": "Write the class report.",
@@ -111,7 +113,8 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _report(message: str, code: ExitCode) -> ExitCode:
-    click.echo(f"Error: {message}", err=True)
+    # It may hold a name that a student chose.
+    click.echo(f"Error: {plain(message, 4_000, 40)}", err=True)
     return code
 
 

@@ -50,6 +50,7 @@ def command(
     from shardwork import batch
     from shardwork.classtable import encode, print_class
     from shardwork.ingest import students_of
+    from shardwork.plaintext import plain_line
     from shardwork.progress import grade_with_progress
 
     course = current_course()
@@ -61,7 +62,7 @@ def command(
     if dry_run:
         for assignment in chosen:
             for name in students or students_of(course, assignment):
-                click.echo(f"{assignment.name}/{name}")
+                click.echo(f"{assignment.name}/{plain_line(name, 200)}")
         return ExitCode.DONE
     findings = False
     for assignment in chosen:

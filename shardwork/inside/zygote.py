@@ -189,6 +189,8 @@ def _init(begin: Begin, fork: Fork, reply: socket.socket, fds: list[int], go: in
         if fork.describe:
             send(reply, Described(describe()))
             return 0
+        if fork.work:  # no home of its own: what programs keep there must go with the sandbox
+            os.environ |= dict.fromkeys(("HOME", "IPYTHONDIR", "MPLCONFIGDIR"), fork.work)
         _reseed()
         kernel = os.fork()
         if kernel == 0:

@@ -55,8 +55,11 @@ class Cgroup:
                     time.sleep(0.005)
 
 
-def make(memory_bytes: int, processes: int) -> Cgroup | None:
-    """Make a cgroup with these bounds, or return None where that cannot be done."""
+def make(memory_bytes: int, tasks: int) -> Cgroup | None:
+    """Make a cgroup with these bounds, or return None where that cannot be done.
+
+    `tasks` are processes and threads.
+    """
     own = own_folders()
     if own is None:
         return None
@@ -66,14 +69,14 @@ def make(memory_bytes: int, processes: int) -> Cgroup | None:
     try:
         for folder in set(cgroup._folders.values()):
             folder.mkdir(mode=0o755)
-        _bound(cgroup._folders, version, memory_bytes, processes)
+        _bound(cgroup._folders, version, memory_bytes, tasks)
     except OSError:
         cgroup.close()
         return None
     return cgroup
 
 
-def _bound(folders: dict[str, Path], version: int, memory_bytes: int, processes: int) -> None:
+def _bound(folders: dict[str, Path], version: int, memory_bytes: int, tasks: int) -> None:
     if version == 2:
         (folders["memory"] / "memory.max").write_text(str(memory_bytes))
         with contextlib.suppress(OSError):  # no swap to bound
@@ -86,7 +89,7 @@ def _bound(folders: dict[str, Path], version: int, memory_bytes: int, processes:
             (folders["memory"] / "memory.memsw.limit_in_bytes").write_text(str(memory_bytes))
         with contextlib.suppress(OSError, KeyError):
             (folders["cpu"] / "cpu.shares").write_text(str(_SHARES))
-    (folders["pids"] / "pids.max").write_text(str(processes))
+    (folders["pids"] / "pids.max").write_text(str(tasks))
 
 
 @functools.cache
@@ -153,7 +156,12 @@ def sweep() -> None:
     own = own_folders()
     for parent in set(own[1].values()) if own else ():
         for folder in parent.glob(f"{_PREFIX}*"):
-            owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
-            if owner.isdigit() and not Path("/proc", owner).exists():
+            if not is_alive(folder.name.removeprefix(_PREFIX)):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
+
+
+def is_alive(name: str) -> bool:
+    """Whether the process is, whose number a name begins with (`1234-x`)."""
+    owner = name.partition("-")[0]
+    return not owner.isdigit() or Path("/proc", owner).exists()

@@ -21,11 +21,12 @@ from shardwork.course import Assignment, Isolation, Limits
 from shardwork.errors import MachineError
 from shardwork.inside.orders import Begin, Confinement
 from shardwork.sandbox import bubblewrap, cgroup, seccomp
-from shardwork.sandbox.tree import MAX_PROCESSES, Sandbox
+from shardwork.sandbox.tree import MAX_TASKS, Sandbox
 from shardwork.sandbox.zygote import Plan, Zygote, ZygoteFailed
 
 INSTALL = "sudo apt-get install -y bubblewrap libseccomp2"
 NAMESPACES = ("mount", "pid", "net", "ipc", "uts", "cgroup")
+WATCHDOG = "watchdog"
 FILES_INSIDE = "/course"
 _HIDDEN = ("/proc/kcore", "/proc/keys", "/proc/sysrq-trigger", "/proc/timer_list",
            "/proc/kallsyms", "/proc/sched_debug", "/proc/latency_stats")  # fmt: skip
@@ -47,7 +48,7 @@ class Level(msgspec.Struct, frozen=True):
     """The batch is root: children become another user of the machine."""
     nested: bool = False
     """Children have namespaces of their own, and one zygote serves all."""
-    limits: str = "watchdog"
+    limits: str = WATCHDOG
     """`cgroup v1`, `cgroup v2` or `watchdog`: what bounds memory and processes."""
 
     @property
@@ -110,10 +111,10 @@ def _refused(problem: str) -> MachineError:
 def _limits() -> str:
     trial = cgroup.make(1 << 30, 100)
     if trial is None:
-        return "watchdog"
+        return WATCHDOG
     trial.close()
     own = cgroup.own_folders()
-    return f"cgroup v{own[0]}" if own else "watchdog"
+    return f"cgroup v{own[0]}" if own else WATCHDOG
 
 
 def describe(wish: Level) -> dict[str, str]:
@@ -219,10 +220,13 @@ def plan_at(
 ) -> Plan:
     """Return how a zygote is started at a level, with what is `readable` by its path inside."""
     environment, readable = dict(environment or {}), dict(readable or {})
+    bounded = wish.limits != WATCHDOG
     if wish.isolation is Isolation.NONE:
+        # matplotlib writes its configuration folder when it is imported, and there is no place yet.
+        imports = tuple(name for name in imports if not name.startswith("matplotlib"))
         begin = Begin(imports, environment, Confinement(limits=_resource_limits(limits)),
                       home=tempfile.gettempdir(), work=tempfile.gettempdir())  # fmt: skip
-        return Plan((), begin, own_files=False)
+        return Plan((), begin, cgroup=bounded, own_files=False)
     room = bubblewrap.Room(
         readable=readable,
         privileged=wish.privileged,
@@ -247,6 +251,7 @@ def plan_at(
         begin=begin,
         single_use=not wish.nested,
         machine_root=wish.privileged,
+        cgroup=bounded,
     )
 
 
@@ -256,7 +261,7 @@ def _resource_limits(limits: Limits) -> dict[str, int]:
         "RLIMIT_FSIZE": limits.scratch_mb << 20,
         "RLIMIT_NOFILE": _MAX_DESCRIPTORS,
         # Of the user in its own user namespace, threads included.
-        "RLIMIT_NPROC": 4 * MAX_PROCESSES,
+        "RLIMIT_NPROC": MAX_TASKS,
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_MEMLOCK": 8 << 20,
         "RLIMIT_STACK": 64 << 20,

@@ -18,30 +18,30 @@ INSTALL = "sudo apt-get install -y libseccomp2"
 # Unknown calls get ENOSYS, so that a library falls back to an older call. The list follows what
 # container engines allow by default, without what is listed under "left out" below.
 _ALLOWED = """
-accept accept4 access alarm arch_prctl bind brk capget chdir chmod chown clock_getres
-clock_gettime clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3
-epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 execve
-execveat exit exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2
-fchown fchownat fcntl fdatasync fgetxattr flistxattr flock fork fstat fstatfs fsync ftruncate futex
-futex_waitv futimesat getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer
-getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit
-get_robust_list getrusage getsid getsockname getsockopt get_mempolicy gettid gettimeofday getuid
+accept accept4 access alarm arch_prctl bind brk capget chdir chmod chown clock_getres clock_gettime
+clock_nanosleep close close_range connect copy_file_range creat dup dup2 dup3 epoll_create
+epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 execve execveat exit
+exit_group faccessat faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat
+fcntl fdatasync fgetxattr flistxattr flock fork fremovexattr fsetxattr fstat fstatfs fsync ftruncate
+futex futex_waitv futimesat get_mempolicy get_robust_list getcpu getcwd getdents getdents64 getegid
+geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority getrandom
+getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid
 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch ioctl ioprio_get kill lchown
-lgetxattr link linkat listen listxattr llistxattr lseek lstat madvise mbind membarrier mincore mkdir
-mkdirat mlock mmap mprotect mremap msync munlock munmap nanosleep newfstatat open openat openat2
-pause pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl
-pread64 preadv preadv2 prlimit64 pselect6 pwrite64 pwritev pwritev2 read readahead readlink
-readlinkat readv recvfrom recvmmsg recvmsg rename renameat renameat2 restart_syscall rmdir rseq
-rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend
-rt_sigtimedwait rt_tgsigqueueinfo sched_getaffinity sched_getattr sched_getparam
-sched_get_priority_max sched_get_priority_min sched_getscheduler sched_rr_get_interval
-sched_setaffinity sched_setscheduler sched_yield select sendfile sendmmsg sendmsg sendto setgid
-setgroups setitimer set_mempolicy setpgid setpriority setregid setresgid setresuid setreuid
-setrlimit set_robust_list setsid setsockopt set_tid_address setuid shutdown sigaltstack socketpair
-splice stat statfs statx symlink symlinkat sync_file_range sysinfo tee tgkill time timer_create
-timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create timerfd_gettime
-timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes vfork wait4
-waitid write writev
+lgetxattr link linkat listen listxattr llistxattr lremovexattr lseek lsetxattr lstat madvise mbind
+membarrier mincore mkdir mkdirat mknod mknodat mlock mlockall mmap mprotect mremap msync munlock
+munlockall munmap nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe
+pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 prlimit64 pselect6
+pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recvfrom recvmmsg recvmsg
+removexattr rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending
+rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo
+sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam
+sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setattr sched_setscheduler
+sched_yield select sendfile sendmmsg sendmsg sendto set_mempolicy set_robust_list set_tid_address
+setgid setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit
+setsid setsockopt setuid setxattr shutdown sigaltstack socketpair splice stat statfs statx symlink
+symlinkat sync_file_range sysinfo tee tgkill time timer_create timer_delete timer_getoverrun
+timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill truncate
+umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid write writev
 """
 # Left out on purpose: namespaces and mounts (unshare setns mount umount2 pivot_root chroot fsopen
 # move_mount open_tree); other processes (ptrace process_vm_readv process_vm_writev process_madvise

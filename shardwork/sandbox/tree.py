@@ -33,6 +33,8 @@ from shardwork.sandbox import cgroup, watchdog
 from shardwork.sandbox.zygote import Zygote, ZygoteFailed
 
 MAX_PROCESSES = 400
+MAX_TASKS = 4 * MAX_PROCESSES
+"""Processes and their threads; a Java process has a hundred threads."""
 FORK_S = 60.0
 DEATH_S = 2.0
 """Seconds within which everything of a sandbox is gone once it was killed."""
@@ -156,8 +158,10 @@ class Sandbox:
         self._init = self._hear(Forked)[1][0]
         pid = _pid_of(self._init)
         memory_bytes, scratch_bytes = self._limits.memory_mb << 20, self._limits.scratch_mb << 20
-        self._cgroup = cgroup.make(memory_bytes + scratch_bytes, MAX_PROCESSES)
-        if self._cgroup is not None:
+        if self._zygote.plan.cgroup:
+            self._cgroup = cgroup.make(memory_bytes + scratch_bytes, MAX_TASKS)
+            if self._cgroup is None:  # never weaker than the record will say
+                raise ZygoteFailed("the sandbox was not made: its cgroup could not be made")
             self._cgroup.add(pid)
         self._watchdog = watchdog.Watchdog(
             pid,
@@ -192,8 +196,8 @@ class Sandbox:
         with contextlib.suppress(OSError):
             reply.shutdown(socket.SHUT_WR)
         while (left := until - time.monotonic()) > 0:
-            reply.settimeout(left)
             try:
+                reply.settimeout(left)
                 heard = receive(reply, FROM_CHILD, max_fds=1)
             except TimeoutError:
                 break

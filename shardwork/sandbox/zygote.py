@@ -40,6 +40,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Whether a zygote may fork only once, because it is itself the sandbox."""
     machine_root: bool = False
     """Whether children must become another user of the machine first."""
+    cgroup: bool = False
+    """Whether every child must be under a cgroup; if not, a watchdog alone bounds it."""
     own_files: bool = True
     """Whether a child has a file system of its own; if not, it needs a folder outside."""
 
