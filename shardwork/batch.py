@@ -338,6 +338,8 @@ class _Batch:
             isolation=self._settings.isolation.value,
             seed=self._seed,
             reason=taken.reason,
+            sentence=taken.sentence,
+            values={**taken.values},
             versions=versions(),
         )
 

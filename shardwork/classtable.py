@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from rich.markup import escape
 from rich.table import Table
 
 from shardwork.batch import Graded
@@ -57,7 +58,7 @@ def encode(outcome: Outcome) -> str:
         Summary(
             outcome.assignment,
             tuple(_line(one) for one in outcome.graded),
-            outcome.handed_back.problems,
+            tuple(plain_line(problem, 2_000) for problem in outcome.handed_back.problems),
             str(report) if report else None,
             round(outcome.seconds, 2),
         )
@@ -80,19 +81,21 @@ def print_class(
     table.add_column("named")
     table.add_column("seconds", justify="right")
     for one in outcome.graded:
-        cells = [plain_line(one.student, 40)]
+        cells = [_cell(one.student, 40)]
         if handed_in:
-            cells.append(handed_in.get(one.student, ""))
+            cells.append(_cell(handed_in.get(one.student, "")))
         record = one.record
         points = "-" if record is None else f"{record.points:g} of {record.max_points:g}"
         seconds = f"{record.timing.total_s:.1f}" if record and one.judged else "-"
-        table.add_row(*cells, points, named(one), seconds)
+        table.add_row(*cells, points, _cell(named(one)), seconds)
     console.print(table)
     for one in outcome.graded:
         if one.record is None:
-            console.print(f"not graded: {one.problem}", markup=False, highlight=False)
+            console.print(
+                f"not graded: {plain_line(one.problem, 2_000)}", markup=False, highlight=False
+            )
     for problem in outcome.handed_back.problems:
-        console.print(f"problem: {problem}", markup=False, highlight=False)
+        console.print(f"problem: {plain_line(problem, 2_000)}", markup=False, highlight=False)
     judged = sum(one.judged for one in outcome.graded)
     console.print(
         f"Submissions: {len(outcome.graded)}, of which judged now: {judged}, "
@@ -102,7 +105,7 @@ def print_class(
     if outcome.handed_back.report is not None:
         paths = [outcome.handed_back.report, course.feedback, course.gradebook]
         for what, path in zip(("report", "feedback", "gradebook"), paths, strict=True):
-            console.print(f"{what}: {path}", highlight=False, soft_wrap=True)
+            console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def named(one: Graded) -> str:
@@ -116,6 +119,11 @@ def named(one: Graded) -> str:
     return ", ".join(dict.fromkeys(_words(one.record)))
 
 
+def _cell(text: str, limit_chars: int = 400) -> str:
+    """Make a text fit for a table, where rich would read `[red]` or `[link=...]` as markup."""
+    return escape(plain_line(text, limit_chars))
+
+
 def _words(record: Record) -> list[str]:
     checks = [check for exercise in record.exercises for check in exercise.checks]
     if any(check.verdict is Verdict.ERROR for check in checks):
@@ -127,14 +135,16 @@ def _words(record: Record) -> list[str]:
 def _line(one: Graded) -> Line:
     record = one.record
     if record is None:
-        return Line(one.student, "not graded", None, 0.0, (), one.judged, 0.0, one.problem)
+        problem = plain_line(one.problem, 2_000)
+        student = plain_line(one.student, 200)
+        return Line(student, "not graded", None, 0.0, (), one.judged, 0.0, problem)
     return Line(
-        one.student,
+        plain_line(one.student, 200),
         record.status,
         record.points,
         record.max_points,
-        record.codes,
+        tuple(plain_line(code, 80) for code in record.codes),
         one.judged,
         record.timing.total_s,
-        record.reason,
+        plain_line(record.reason, 2_000),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import errno
 import fcntl
 import json
 import logging
@@ -28,6 +27,7 @@ from shardwork.errors import CourseError, MachineError, ShardworkError
 from shardwork.plaintext import plain, plain_line
 from shardwork.record import Record
 from shardwork.recordfile import check_student, record_digest
+from shardwork.wholefile import disk_full, is_disk_full
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -103,10 +103,9 @@ def write_gradebook(
             except MachineError:
                 raise
             except OSError as error:
-                if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                    raise MachineError(
-                        f"The disk is full while writing {assignment}/{student}. Records are safe. "
-                        "Free some space and run the same command again."
+                if is_disk_full(error):
+                    raise disk_full(
+                        f"the gradebook does not have {assignment}/{student} yet; records are safe"
                     ) from error
                 failed[student] = plain_line(str(error))
             except Exception as error:  # one submission must not stop the others
@@ -191,6 +190,8 @@ def ensure_registered(course: Course, assignment: str) -> None:
         with _opened(course) as gradebook:
             if not _differences(course, assignment, _limits(gradebook, assignment)):
                 return
+    else:
+        _make_empty(course)
     register_assignment(course, assignment)
     with _opened(course) as gradebook:
         differences = _differences(course, assignment, _limits(gradebook, assignment))
@@ -200,6 +201,22 @@ def ensure_registered(course: Course, assignment: str) -> None:
             f"{'; '.join(differences)}. Correct one of them, run `shardwork release {assignment}`, "
             "then the same command again."
         )
+
+
+def _make_empty(course: Course) -> None:
+    """Make a gradebook with nothing in it, whole or not at all.
+
+    nbgrader enters its version last; one that was killed before that could never be upgraded.
+    """
+    from nbgrader.api import Gradebook
+    from sqlalchemy import URL
+
+    path = course.gradebook.with_name(f".{course.gradebook.name}.new")
+    path.unlink(missing_ok=True)
+    url = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    with Gradebook(url, course.config.id):
+        pass
+    path.replace(course.gradebook)
 
 
 @contextlib.contextmanager

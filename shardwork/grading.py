@@ -6,7 +6,8 @@ The fixtures `student`, `rng`, `seed`, `spark`, `dask` and `torch` come by name,
 from shardwork.judge.blame import OracleBank, blame
 from shardwork.judge.faults import GraderFault, StudentFault
 from shardwork.judge.instruments import AllReduce, Instrument, Refusal
-from shardwork.judge.student import GLOO_ALLREDUCE, Delayed, Module, Rdd, typed
+from shardwork.judge.observed import close, same, typed
+from shardwork.judge.student import GLOO_ALLREDUCE, Delayed, Module, Rdd
 from shardwork.record import Cause
 
 __all__ = [
@@ -22,5 +23,7 @@ __all__ = [
     "Refusal",
     "StudentFault",
     "blame",
+    "close",
+    "same",
     "typed",
 ]

@@ -1,24 +1,22 @@
 """Ingest: bytes that a student handed in become a notebook that the engine made.
 
-The file is parsed as hostile input: bounded, never validated by a library that could be led to do
-work, never written anywhere. What will run is the released notebook with the student's solution
-cells put in, and the code cells that the student added at their places. Edited metadata, points and
-locked cells have no effect; they are noticed.
+The file is read and decoded as hostile input (`notebookfile`). What will run is the released
+notebook with the student's solution cells put in, and the code cells that the student added at
+their places. Edited metadata, points and locked cells have no effect; they are noticed. Nothing of
+what was handed in is written anywhere.
 """
 
 from __future__ import annotations
 
 import copy
 import difflib
-import errno
 import hashlib
+import itertools
 import json
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import nbformat
@@ -26,26 +24,28 @@ from nbformat import NotebookNode
 
 from shardwork.course import Assignment, Course
 from shardwork.notebook import Role, role
+from shardwork.notebookfile import (
+    Refused,
+    SubmittedCell,
+    SubmittedNotebook,
+    decode_notebook,
+    read_file,
+)
 from shardwork.plaintext import plain_line
 from shardwork.record import ADDED_PREFIX, Notice, NoticeKind
 from shardwork.starter import starter_notebook
 
-MAX_FILE_BYTES = 8 << 20
-MAX_CELLS = 2_000
-MAX_SOURCE_CHARS = 200_000
 MAX_ADDED_CELLS = 200
-_GRADING_KEYS = ("points", "grade", "locked", "solution", "task", "schema_version", "cell_type")
-
-
-class Refused(Exception):
-    """The submission holds nothing that can be judged. The text says why and what to do."""
+MAX_SIMILAR = 100
+"""How many unknown names a missing one is compared with: students choose how many there are."""
 
 
 class Ingested(msgspec.Struct, frozen=True):
     """One submission as it goes on: `notebook` is None if it was refused, and `reason` says why.
 
-    `digest` is the SHA-256 of the file's bytes. `undecided` names exercises for which the
-    submission holds several different answers.
+    `digest` is the SHA-256 of the file's bytes. `sentence` is the part of the reason that a student
+    reads, as a msgid of the engine's catalogue, with `values` for its placeholders. `undecided`
+    names exercises for which the submission holds several different answers.
     """
 
     student: str
@@ -55,32 +55,36 @@ class Ingested(msgspec.Struct, frozen=True):
     reason: str = ""
     notices: tuple[Notice, ...] = ()
     undecided: tuple[str, ...] = ()
-
-
-class _Cell(msgspec.Struct, frozen=True):
-    """What is taken from a submitted cell; nothing else of it is looked at."""
-
-    kind: str
-    id: str
-    grade_id: str
-    source: str
-    grading: dict[str, Any]
+    sentence: str = ""
+    values: dict[str, str | int] = {}
 
 
 def students_of(course: Course, assignment: Assignment) -> list[str]:
     """Return the students who have a folder for this assignment in `submitted/`, sorted.
 
     A folder's name may be one that no student can have (`recordfile.check_student`): whoever grades
-    says so for this one, and goes on with the others.
+    says so for this one, and goes on with the others. So may a folder be one that cannot be read.
     """
     if not course.submitted.is_dir():
         return []
-    return sorted(
-        folder.name
-        for folder in course.submitted.iterdir()
-        if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
-        and (folder / assignment.name).is_dir()
-    )  # fmt: skip
+    with os.scandir(course.submitted) as found:
+        return sorted(
+            entry.name
+            for entry in found
+            if not entry.name.startswith(".")
+            and entry.is_dir(follow_symlinks=False)
+            and _may_hold(os.path.join(entry.path, assignment.name))  # noqa: PTH118 - not normalised
+        )
+
+
+def _may_hold(path: str) -> bool:
+    """Whether a folder is there. One that we may not look into may hold it: ingest says so."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - a Path would be made for each
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def ingest(course: Course, assignment: Assignment, student: str) -> Ingested:
@@ -89,151 +93,56 @@ def ingest(course: Course, assignment: Assignment, student: str) -> Ingested:
     Whatever the student handed in, this returns; CourseError means that the course has no release
     to rebuild from.
     """
-    folder = course.submitted / student / assignment.name
     first = course.config.languages[0]
     data = b""
     try:
-        data = _read(folder, f"{assignment.name}.ipynb")
-        raw = _parse(data)
-        language = _language(raw, course.config.languages)
-        cells = _cells(raw)
+        data = read_file(course.submitted, student, assignment.name)
+        submitted = decode_notebook(data)
+        known = submitted.language in course.config.languages
+        language = submitted.language if known else first
         template = starter_notebook(course, assignment.name, language)
-        _reject_other_assignment(raw, cells, template, assignment)
+        _reject_other_assignment(submitted, template, assignment)
     except Refused as refusal:
         digest = hashlib.sha256(data or str(refusal).encode()).hexdigest()
         reason = f"{assignment.name}/{student}: {refusal}"
-        return Ingested(student, digest, first, None, reason)
-    notebook, notices, undecided = _rebuild(template, cells, assignment)
+        return Ingested(
+            student, digest, first, None, reason,
+            sentence=refusal.sentence, values=dict(refusal.values),
+        )  # fmt: skip
+    notebook, notices, undecided = _rebuild(template, submitted.cells, assignment)
     return Ingested(
         student, hashlib.sha256(data).hexdigest(), language, notebook, "", tuple(notices), undecided
     )
 
 
-def _read(folder: Path, name: str) -> bytes:
-    """Read a file that must be a plain one of bounded size, whatever lies under its name."""
-    path = folder / name
-    if folder.is_symlink():
-        raise Refused("its folder is a link. Put the folder itself there and grade again.")
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        found = sorted(p.name for p in folder.iterdir())[:5] if folder.is_dir() else []
-        listed = ", ".join(plain_line(n, 60) for n in found) or "nothing"
-        raise Refused(
-            f"there is no {name}; found: {listed}. If the notebook has another name, rename it and "
-            "grade again."
-        ) from None
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise Refused(f"{name} is a link or a special file, not a notebook.") from None
-        raise Refused(f"{name} could not be read: {error.strerror}.") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise Refused(f"{name} is no plain file.")
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise Refused(
-            f"{name} is larger than {MAX_FILE_BYTES >> 20} MB. Clear the outputs, save and grade "
-            "again."
-        )
-    return data
-
-
-def _parse(data: bytes) -> dict[str, Any]:
-    if not data.strip():
-        raise Refused("the file is empty.")
-    try:
-        raw = json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise Refused("the file is no notebook: it is not UTF-8 text.") from None
-    except (ValueError, RecursionError) as error:
-        text = plain_line(str(error), 100)
-        raise Refused(f"the file is no notebook: it is no JSON ({text}).") from None
-    if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
-        raise Refused("the file is no notebook: it is JSON without a list of cells.")
-    if raw.get("nbformat") != 4:
-        version = raw.get("nbformat")
-        plain = isinstance(version, (int, float, str))  # repr() of a deep list would not return
-        found = plain_line(repr(version), 40) if plain else "no number"
-        raise Refused(
-            f"the notebook has format {found}; only format 4 is read. Open it in JupyterLab, "
-            "save it and grade again."
-        )
-    if len(raw["cells"]) > MAX_CELLS:
-        raise Refused(f"the notebook has {len(raw['cells'])} cells; at most {MAX_CELLS} are read.")
-    return raw
-
-
-def _language(raw: dict[str, Any], known: tuple[str, ...]) -> str:
-    named = _dict(_dict(raw.get("metadata")).get("shardwork")).get("language")
-    return named if isinstance(named, str) and named in known else known[0]
-
-
-def _cells(raw: dict[str, Any]) -> list[_Cell]:
-    return [
-        _Cell(
-            kind=_text(cell.get("cell_type")),
-            id=_text(cell.get("id")),
-            grade_id=_text(_dict(_dict(cell.get("metadata")).get("nbgrader")).get("grade_id")),
-            source=_source(cell.get("source")),
-            grading={
-                key: value
-                for key, value in _dict(_dict(cell.get("metadata")).get("nbgrader")).items()
-                if key in _GRADING_KEYS
-            },
-        )
-        for cell in raw["cells"]
-        if isinstance(cell, dict)
-    ]
-
-
-def _source(source: object) -> str:
-    if isinstance(source, list):
-        source = "".join(line for line in source if isinstance(line, str))
-    if not isinstance(source, str):
-        return ""
-    if len(source) > MAX_SOURCE_CHARS:
-        raise Refused(
-            f"a cell holds {len(source)} characters; at most {MAX_SOURCE_CHARS} are read."
-        )
-    return source.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _text(value: object) -> str:
-    return plain_line(value, 100) if isinstance(value, str) else ""
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _reject_other_assignment(
-    raw: dict[str, Any], cells: list[_Cell], template: NotebookNode, assignment: Assignment
+    submitted: SubmittedNotebook, template: NotebookNode, assignment: Assignment
 ) -> None:
-    named = _dict(_dict(raw.get("metadata")).get("shardwork")).get("assignment")
+    other = submitted.assignment
     # "setup" is a cell of every assignment
     known = {c.id for c in template.cells} | {e.name for e in assignment.exercises}
     known.discard("setup")
-    if isinstance(named, str) and named != assignment.name:
+    if other and other != assignment.name:
         raise Refused(
-            f"this is the notebook of {plain_line(named, 60)}, not of {assignment.name}. Ask the "
-            "student for the right one, or move it to its folder, and grade again."
-        )
-    if not any(cell.id in known or cell.grade_id in known for cell in cells):
+            "This is the notebook of {other}, not of {assignment}.",
+            "Ask the student for the right one, or move it to its folder, and grade again.",
+            other=plain_line(other, 60), assignment=assignment.name,
+        )  # fmt: skip
+    if not any(cell.id in known or cell.grade_id in known for cell in submitted.cells):
         raise Refused(
-            f"this is another notebook: none of its cells is one of {assignment.name}. Ask the "
-            "student for the released notebook with the answers in it, and grade again."
+            "This is another notebook: none of its cells is one of {assignment}.",
+            "Ask the student for the released notebook with the answers in it, and grade again.",
+            assignment=assignment.name,
         )
 
 
 def _rebuild(
-    template: NotebookNode, cells: list[_Cell], assignment: Assignment
+    template: NotebookNode, cells: Sequence[SubmittedCell], assignment: Assignment
 ) -> tuple[NotebookNode, list[Notice], tuple[str, ...]]:
     notebook = copy.deepcopy(template)
     notices: list[Notice] = []
     undecided: list[str] = []
-    by_name: dict[str, list[_Cell]] = defaultdict(list)
+    by_name: dict[str, list[SubmittedCell]] = defaultdict(list)
     known = {cell.id for cell in template.cells}
     for cell in cells:
         by_name[_name(cell, known)].append(cell)
@@ -260,7 +169,7 @@ def _rebuild(
     return notebook, notices, tuple(undecided)
 
 
-def _name(cell: _Cell, known: set[str]) -> str:
+def _name(cell: SubmittedCell, known: set[str]) -> str:
     """Return the name by which a submitted cell is known: its grade id, or its id without one."""
     return cell.grade_id if cell.grade_id in known else cell.id
 
@@ -274,11 +183,11 @@ def _duplicated(name: str, times: int) -> Notice:
     )  # fmt: skip
 
 
-def _missing(name: str, cells: list[_Cell], known: set[str]) -> Notice:
-    strangers = [
+def _missing(name: str, cells: Sequence[SubmittedCell], known: set[str]) -> Notice:
+    strangers = dict.fromkeys(
         n for c in cells if c.kind == "code" and (n := c.grade_id or c.id) and n not in known
-    ]
-    similar = difflib.get_close_matches(name, strangers, n=1)
+    )
+    similar = difflib.get_close_matches(name, itertools.islice(strangers, MAX_SIMILAR), n=1)
     found = f"; found `{similar[0]}`" if similar else ""
     return Notice(
         NoticeKind.CELL_MISSING, name,
@@ -295,27 +204,32 @@ def _restored(name: str) -> Notice:
     )  # fmt: skip
 
 
-def _edited_metadata(cell: NotebookNode, mine: list[_Cell]) -> Iterator[Notice]:
+def _edited_metadata(cell: NotebookNode, mine: Sequence[SubmittedCell]) -> Iterator[Notice]:
+    """Yield one notice for a cell, in however many copies of it something was changed."""
     ours = cell.metadata.get("nbgrader", {})
+    changed: dict[str, None] = {}
     for submitted in mine:
-        changed = [
-            key for key in _GRADING_KEYS
-            if key in submitted.grading and submitted.grading[key] != ours.get(key)
-        ]  # fmt: skip
+        for key, value in submitted.grading.items():
+            if value != ours.get(key):
+                changed[key] = None
         if submitted.grade_id and submitted.grade_id != ours.get("grade_id"):
-            changed.append("grade_id")
-        if ours and changed:
-            yield Notice(
-                NoticeKind.METADATA_EDITED, cell.id,
-                f"The grading data of the cell `{cell.id}` had been edited ({', '.join(changed)}); "
-                "it has no effect.",
-            )  # fmt: skip
+            changed["grade_id"] = None
+    if ours and changed:
+        yield Notice(
+            NoticeKind.METADATA_EDITED, cell.id,
+            f"The grading data of the cell `{cell.id}` had been edited ({', '.join(changed)}); "
+            "it has no effect.",
+        )  # fmt: skip
 
 
 def _insert_added(
-    notebook: NotebookNode, template: NotebookNode, cells: list[_Cell], known: set[str]
+    notebook: NotebookNode, template: NotebookNode, cells: Sequence[SubmittedCell], known: set[str]
 ) -> None:
-    """Put the code cells that the student added behind the known cell they stood behind."""
+    """Put the code cells that the student added behind the known cell they stood behind.
+
+    A lesson that was made a code cell is one of them: it may hold a function that others call.
+    """
+    lessons = {c.id: c.source.strip() for c in template.cells if c.cell_type != "code"}
     after: dict[str | None, list[NotebookNode]] = defaultdict(list)
     place: str | None = None
     added = 0
@@ -323,7 +237,8 @@ def _insert_added(
         name = _name(cell, known)
         if name in known:
             place = name
-        elif cell.kind == "code" and cell.source.strip() and added < MAX_ADDED_CELLS:
+        is_own = name not in known or lessons.get(name, cell.source.strip()) != cell.source.strip()
+        if is_own and cell.kind == "code" and cell.source.strip() and added < MAX_ADDED_CELLS:
             added += 1
             after[place].append(nbformat.v4.new_code_cell(cell.source, id=f"{ADDED_PREFIX}{added}"))
     setup = next((c.id for c in template.cells if role(c) is Role.SETUP), None)

@@ -24,17 +24,16 @@ from typing import Any, NamedTuple
 
 import nbformat
 from nbconvert.exporters import HTMLExporter, NotebookExporter
-from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Bool, Instance
+from traitlets import Instance
 from traitlets.config import Config
 
 from shardwork.course import Course, load_course
 from shardwork.errors import NothingMatched
-from shardwork.gradebook import TEST_PREFIX, ensure_registered
+from shardwork.gradebook import TEST_PREFIX, ensure_registered, lock
 from shardwork.plaintext import filled, plain
 from shardwork.record import ExerciseResult, Record, Verdict
 from shardwork.recordfile import record_digest
@@ -50,6 +49,7 @@ COMMENT_LIMIT_CHARS = 2_000
 _RECORD = "shardwork_record"
 
 _OURS = "shardwork.nbgrader_bridge"
+_SANITIZER = "shardwork.sanitizer"
 _THEIRS = "nbgrader.preprocessors"
 
 
@@ -99,10 +99,12 @@ def options(course: Course) -> Config:
     c.GenerateFeedback.preprocessors = [
         f"{_THEIRS}.GetGrades",
         "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
-        f"{_OURS}.Sanitized",
+        f"{_SANITIZER}.Sanitized",
     ]
-    # formgrader builds a plain HTMLExporter from these options
-    c.HTMLExporter.preprocessors = [f"{_OURS}.Sanitized"]
+    # formgrader builds a plain HTMLExporter from these options, and so do nbgrader's feedback pages
+    c.HTMLExporter.preprocessors = [f"{_SANITIZER}.Sanitized"]
+    c.HTMLExporter.filters = {"markdown2html": f"{_SANITIZER}.safe_markdown"}
+    c.ExportApp.plugin_class = "shardwork.gradesheet.GradeSheet"
     return c
 
 
@@ -280,12 +282,6 @@ class MarkForReview(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader publ
         return nb, resources
 
 
-class Sanitized(SanitizeHTML):  # type: ignore[misc] # nbconvert publishes no types
-    """nbconvert's SanitizeHTML, switched on: nbgrader registers preprocessors switched off."""
-
-    enabled = Bool(True).tag(config=True)
-
-
 class FeedbackPage(HTMLExporter):  # type: ignore[misc] # nbconvert publishes no types
     """Write our feedback page where `nbgrader generate_feedback` writes its own.
 
@@ -332,7 +328,8 @@ def register(assignment: str, student: str, notebooks: list[str]) -> None:
     course = load_course(Path.cwd())
     if not any(known.name == assignment for known in course.config.assignments):
         return
-    ensure_registered(course, assignment)
+    with lock(course):
+        ensure_registered(course, assignment)
 
 
 def remove_foreign_files(assignment: str, student: str, notebooks: list[str]) -> None:

@@ -17,7 +17,9 @@ _TERMINAL = re.compile(
     r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
     r"|\x1b[ -/]*[0-~]"  # the two-byte ones
 )
-_PLACEHOLDER = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<spec>[^{}]{0,20}))?\}")
+_PLACEHOLDER = re.compile(
+    r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<spec>\+?,?(?:\.\d)?[dfeg%]?))?\}"
+)
 _SUSPECT = re.compile(r"[^\n\t -~\u3040-\u30ff\u4e00-\u9fff]")
 
 
@@ -48,7 +50,8 @@ def filled(sentence: str, values: Mapping[str, object]) -> str:
     """Return `sentence` with its `{name}` and `{name:spec}` placeholders filled from `values`.
 
     Unlike `str.format` it reads no attribute or item of a value, and what cannot be filled stays as
-    it is: a sentence with braces of a student's in it is no error.
+    it is: a sentence with braces of a student's in it is no error. A spec says sign, thousands,
+    digits and kind of a number (`{share:.1%}`); one that sets a width could ask for gigabytes.
     """
 
     def value_of(match: re.Match[str]) -> str:
@@ -56,11 +59,18 @@ def filled(sentence: str, values: Mapping[str, object]) -> str:
             return match[0]
         value = values[match["name"]]
         try:
-            return format(value, match["spec"] or "")
+            return format(value, match["spec"]) if match["spec"] else _text(value)
         except (ValueError, TypeError):
-            return str(value)
+            return _text(value)
 
     return _PLACEHOLDER.sub(value_of, sentence)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # an int of more than 4,300 digits
+        return "…"
 
 
 def _shown(match: re.Match[str]) -> str:

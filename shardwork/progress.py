@@ -15,6 +15,7 @@ from shardwork.batch import Graded, Settings, grade
 from shardwork.course import Assignment, Course
 from shardwork.handback import HandedBack, hand_back
 from shardwork.ingest import students_of
+from shardwork.plaintext import plain_line
 from shardwork.recordfile import readable_records
 
 
@@ -54,10 +55,11 @@ def grade_with_progress(
         said = "judged" if one.judged else "not judged" if one.record is None else "unchanged"
         if one.record is not None and one.record.status == "refused":
             said = "refused"
-        bar.update(task, advance=1, last=escape(f"{one.student} {said}"))
+        student = plain_line(one.student, 80)
+        bar.update(task, advance=1, last=escape(f"{student} {said}"))
         if not console.is_terminal:
             console.print(
-                f"{assignment.name} {finished}/{count} {one.student}: {said}",
+                f"{assignment.name} {finished}/{count} {student}: {said}",
                 highlight=False,
                 markup=False,
             )
@@ -77,8 +79,9 @@ def grade_with_progress(
         again = ["shardwork", *(word for word in sys.argv[1:] if word != "--force")]
         console.print(
             f"Interrupted after {finished} of {count} submissions. Their records are kept, and the "
-            f"work goes on from there with: {' '.join(again)}",
+            f"work goes on from there with: {plain_line(' '.join(again), 2_000)}",
             highlight=False,
+            markup=False,
         )
         raise
     return Outcome(assignment.name, tuple(graded), handed_back, time.monotonic() - began)

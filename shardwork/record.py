@@ -136,6 +136,9 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The level that the sandboxes of its judging had; see `protections`."""
     seed: int
     reason: str = ""
+    sentence: str = ""
+    """Of a refusal: why, for the student (a msgid whose placeholders are filled from `values`)."""
+    values: Evidence = {}
     exercises: tuple[ExerciseResult, ...] = ()
     notices: tuple[Notice, ...] = ()
     cells: tuple[CellOutcome, ...] = ()

@@ -6,11 +6,7 @@ was or as it is now. This module neither makes a record nor decides whether one 
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
-import os
-import tempfile
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -18,9 +14,10 @@ from typing import Any
 import msgspec
 
 from shardwork.course import Course
-from shardwork.errors import MachineError, ShardworkError
+from shardwork.errors import ShardworkError
 from shardwork.plaintext import plain_line
 from shardwork.record import SCHEMA, Record
+from shardwork.wholefile import write_whole
 
 STUDENT_LIMIT_BYTES = 200
 """Longest student name, as UTF-8; leaves room for a suffix in a file name of 255 bytes."""
@@ -34,8 +31,8 @@ def check_student(student: str) -> str:
     """Return `student` if it can be a folder's name; ShardworkError says why if it cannot.
 
     A name is one path component: no separator, no control or invisible character, no leading dot,
-    no blank at either end, no pattern character (nbgrader looks for folders by pattern), at most
-    200 bytes.
+    no blank at either end, no pattern character (nbgrader looks for folders by pattern), nothing
+    that begins or ends HTML (formgrader's pages do not escape names), at most 200 bytes.
     """
     problem = ""
     if not student:
@@ -44,6 +41,8 @@ def check_student(student: str) -> str:
         problem = "holds a path separator"
     elif any(c in "*?[" for c in student):
         problem = "holds one of * ? [, which nbgrader reads as a pattern"
+    elif any(c in '<>"' for c in student):
+        problem = 'holds one of < > ", which formgrader would write into its pages as it is'
     elif student.startswith("."):
         problem = "begins with a dot"
     elif student != student.strip():
@@ -71,7 +70,7 @@ def write_record(course: Course, record: Record) -> Path:
     Raises MachineError if the disk is full or not writable.
     """
     path = record_path(course, record.assignment, record.student)
-    _write_atomically(path, _encode(record))
+    write_whole(path, _encode(record))
     return path
 
 
@@ -153,43 +152,3 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_encodable(item) for item in value]
     return value
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        temporary = Path(name)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        temporary = None
-        _sync_folder(path.parent)
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise MachineError(
-                f"The disk is full: {path} was not written, and what stood there before is intact. "
-                "Free some space and run the same command again; it goes on where it stopped."
-            ) from error
-        raise MachineError(
-            f"{path} could not be written: {error.strerror or error}. What stood there before is "
-            "intact. Make the folder writable and run the same command again."
-        ) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable. Some file systems refuse; the content is safe then too."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -10,16 +10,17 @@ from __future__ import annotations
 import base64
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from shardwork import picture
 from shardwork.course import Assignment, Course
-from shardwork.errors import NothingMatched
-from shardwork.feedback import N_, Language, load_language, page, show_points, write_page
+from shardwork.errors import NothingMatched, ShardworkError
+from shardwork.gradebook import read_hand_grading
 from shardwork.misconceptions import Misconceptions, load_misconceptions
+from shardwork.pages import N_, Language, load_language, page, show_points, write_page
 from shardwork.plaintext import plain, plain_line
 from shardwork.record import Record, Verdict
 
@@ -127,7 +128,8 @@ def write_report(
 ) -> Path:
     """Write `report/<assignment>/index.html` and return its path.
 
-    `language` defaults to the course's first. Raises NothingMatched if there are no records.
+    `language` defaults to the course's first. What a person settled by entering points is read from
+    the gradebook. Raises NothingMatched if there are no records.
     """
     if not records:
         raise NothingMatched(
@@ -136,7 +138,13 @@ def write_report(
         )
     spoken = load_language(course, language or course.config.languages[0], assignment)
     misconceptions = load_misconceptions(course, assignment)
-    report = summarise(course.assignment(assignment), records, misconceptions, spoken)
+    report = summarise(
+        course.assignment(assignment),
+        records,
+        misconceptions,
+        spoken,
+        settled=_settled(course, assignment),
+    )
     html = report_page(report, course.assignment(assignment), course.config.title, spoken)
     path = course.report / assignment / "index.html"
     write_page(path, html)
@@ -148,9 +156,21 @@ def summarise(
     records: Sequence[Record],
     misconceptions: Misconceptions,
     language: Language | None = None,
+    *,
+    settled: Mapping[str, Collection[str]] | None = None,
 ) -> Report:
-    """Return the figures of a class; records of other assignments must not be among them."""
+    """Return the figures of a class; records of other assignments must not be among them.
+
+    `settled` has, by student, the exercises whose points a person entered: they are no to-do.
+    """
     language = language or Language("en")
+    by_hand = settled or {}
+    every = {exercise.name for exercise in assignment.exercises}
+    waiting = {
+        record.student: to_dos(record, language, by_hand.get(record.student, ()))
+        for record in records
+        if not every <= set(by_hand.get(record.student, ()))
+    }
     records = sorted(records, key=lambda record: record.student)
     graded = [record for record in records if record.status == "graded"]
     points = [record.points for record in graded]
@@ -164,16 +184,19 @@ def summarise(
             median=statistics.median(points) if points else 0.0,
             max_points=assignment.max_points,
         ),
-        to_do=tuple(to_do for record in records for to_do in to_dos(record, language)),
+        to_do=tuple(to_do for record in records for to_do in waiting.get(record.student, ())),
         bins=histogram(points, assignment.max_points),
         exercises=exercise_figures(assignment, graded),
         codes=count_codes(records, misconceptions, language),
-        rows=tuple(_row(record) for record in records),
+        rows=tuple(_row(record, bool(waiting.get(record.student))) for record in records),
     )
 
 
-def to_dos(record: Record, language: Language) -> list[ToDo]:
-    """Return what waits for a TA in one record: what was refused, is ours, or was flagged."""
+def to_dos(record: Record, language: Language, settled: Collection[str] = ()) -> list[ToDo]:
+    """Return what waits for a TA in one record: what was refused, is ours, or was flagged.
+
+    What concerns only an exercise in `settled` waits no longer.
+    """
     say = language.say
     found: list[ToDo] = []
     student = plain_line(record.student, 200)
@@ -206,6 +229,8 @@ def to_dos(record: Record, language: Language) -> list[ToDo]:
         why = plain(record.reason, 600, 10) or str(say("It was not judged to the end."))
         found.append(ToDo(student, str(say("submission")), why, "", again))
     for exercise in record.exercises:
+        if exercise.name in settled:
+            continue
         for check in exercise.checks:
             if check.verdict is Verdict.ERROR:
                 found.append(
@@ -222,7 +247,7 @@ def to_dos(record: Record, language: Language) -> list[ToDo]:
             why = str(say("Its points are provisional."))
             found.append(ToDo(student, exercise.name, why, "", again))
     for notice in record.notices:
-        if notice.flagged:
+        if notice.flagged and notice.subject not in settled:
             found.append(
                 ToDo(
                     student,
@@ -368,7 +393,15 @@ def _is_not_final(record: Record) -> bool:
     return record.status == "incomplete" or any(e.provisional for e in record.exercises)
 
 
-def _row(record: Record) -> Row:
+def _settled(course: Course, assignment: str) -> dict[str, Collection[str]]:
+    try:
+        entered = read_hand_grading(course, assignment)
+    except ShardworkError:  # a gradebook that cannot be read: the list is only longer without it
+        return {}
+    return {student: by_hand.points.keys() for student, by_hand in entered.items()}
+
+
+def _row(record: Record, needs_attention: bool) -> Row:
     return Row(
         plain_line(record.student, 200),
         record.status,
@@ -376,7 +409,7 @@ def _row(record: Record) -> Row:
         record.max_points,
         record.codes,
         record.timing.total_s,
-        record.needs_attention,
+        needs_attention,
     )
 
 

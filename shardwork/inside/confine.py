@@ -7,6 +7,7 @@ forbids mounting must come after them.
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 from collections.abc import Callable
@@ -50,8 +51,8 @@ def confine(begin: Begin, fork: Fork, kept: set[int]) -> None:
             found.append(("capabilities", linux.drop_capabilities))
         if policy.no_new_privileges:
             found.append(("no new privileges", linux.refuse_new_privileges))
-        if policy.seccomp:
-            found.append(("system call filter", lambda: linux.filter_calls(policy.seccomp)))
+        for program in reversed(policy.seccomp):  # the first may forbid to add another
+            found.append(("system call filter", functools.partial(linux.filter_calls, program)))
         return found
 
     for name, step in steps():
@@ -77,6 +78,9 @@ def _mount(begin: Begin, fork: Fork) -> None:
         for path in policy.hidden:
             if Path(path).exists():
                 linux.bind("/dev/null", path)
+    if Path("/dev/pts").is_dir():  # or terminals would be shared with the other children
+        options = "newinstance,ptmxmode=0666,mode=0600"
+        linux.mount("devpts", "/dev/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, options)
     size = f"size={policy.scratch_mb}m,nr_inodes={policy.scratch_inodes},mode=0755"
     linux.mount("scratch", SCRATCH, "tmpfs", careful, size)
     for name, shown_at in PRIVATE.items():

@@ -34,8 +34,8 @@ class Confinement(msgspec.Struct, frozen=True):
     """Resource limits by their name in the module `resource` (`RLIMIT_NOFILE`)."""
     drop_capabilities: bool = False
     no_new_privileges: bool = False
-    seccomp: bytes = b""
-    """A filter as a BPF program, eight bytes an instruction; empty: no filter."""
+    seccomp: tuple[bytes, ...] = ()
+    """Filters as BPF programs, eight bytes an instruction; a system call must pass them all."""
     shed_descriptors: bool = True
     """Whether descriptors that were not given to the child are closed."""
 
@@ -57,12 +57,9 @@ class Warm(msgspec.Struct, frozen=True):
 class Fork(msgspec.Struct, frozen=True):
     """Fork a child and run a kernel in it, or describe what the child can see.
 
-    With it: the reply socket, the judge's connection, and the listening sockets of the kernel's
-    shell, stdin, control and iopub channels (none of them for `describe`).
+    With it: the reply socket, the kernel's connection to the judge, and the runner's.
     """
 
-    key: str = ""
-    """Of the kernel's messages (Jupyter messaging protocol, HMAC-SHA256)."""
     files: str = ""
     """A folder whose entries appear, read-only, in the working folder."""
     work: str = ""

@@ -12,6 +12,7 @@ import functools
 import gc
 import importlib
 import os
+import secrets
 import select
 import signal
 import socket
@@ -20,11 +21,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from shardwork.inside import linux
 from shardwork.inside.confine import StepFailed, confine
 from shardwork.inside.describe import describe
+from shardwork.inside.kernel import connection_to, run_kernel
 from shardwork.inside.orders import (
     BEGIN,
     FORK,
@@ -40,8 +42,9 @@ from shardwork.inside.orders import (
     receive,
     send,
 )
+from shardwork.inside.runner import run_cells
 
-_FDS_OF_A_FORK = 6
+_FDS_OF_A_FORK = 3
 _LOG_BYTES = 8 << 10
 _REAP_S = 0.1
 _GO_LIMIT_S = 60.0
@@ -57,6 +60,8 @@ def main(descriptor: int) -> None:
     begin = first[0]
     os.environ.clear()
     os.environ.update(begin.environment)
+    # Where it is in the sandbox itself, the kernel must not look into it or write to it.
+    linux.set_dumpable(bool(begin.confinement.namespaces))
     for name in begin.imports:
         # What cannot be imported here cannot be imported by the notebook, which will say so.
         with contextlib.suppress(Exception):
@@ -182,6 +187,7 @@ def _init(begin: Begin, fork: Fork, reply: socket.socket, fds: list[int], go: in
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
+        linux.set_dumpable(True)
         confine(begin, fork, {reply.fileno(), *fds})
         # Once more: the change of user has undone it.
         linux.die_with_parent()
@@ -192,10 +198,13 @@ def _init(begin: Begin, fork: Fork, reply: socket.socket, fds: list[int], go: in
         if fork.work:  # no home of its own: what programs keep there must go with the sandbox
             os.environ |= dict.fromkeys(("HOME", "IPYTHONDIR", "MPLCONFIGDIR"), fork.work)
         _reseed()
+        connection = connection_to(f"{fork.work or begin.home}/.kernel", secrets.token_hex(16))
         kernel = os.fork()
         if kernel == 0:
-            reply.close()
-            _leave(functools.partial(_kernel, fork, fds))
+            _leave(functools.partial(_kernel, connection, fds[0], (reply.fileno(), fds[1])))
+        runner = os.fork()
+        if runner == 0:
+            _leave(functools.partial(_runner, connection, fds[1], (reply.fileno(), fds[0])))
         send(reply, Started(), (os.pidfd_open(kernel),))
     except StepFailed as error:
         step, _, text = str(error).partition(": ")
@@ -204,15 +213,18 @@ def _init(begin: Begin, fork: Fork, reply: socket.socket, fds: list[int], go: in
     reply.close()
     for fd in fds:
         os.close(fd)
-    return _undertake(kernel)
+    return _undertake(kernel, runner)
 
 
-def _undertake(kernel: int) -> int:
-    """Reap whatever ends, until the kernel does; the namespace ends with this process."""
+def _undertake(kernel: int, runner: int) -> int:
+    """Reap whatever ends, until the kernel does, or a runner that was not done.
+
+    The namespace, and so everything in it, ends with this process.
+    """
     while True:
         pid, status = os.waitpid(-1, 0)
-        if pid == kernel:
-            code = os.waitstatus_to_exitcode(status)
+        code = os.waitstatus_to_exitcode(status)
+        if pid == kernel or (pid == runner and code != 0):
             return code if code >= 0 else 128 - code
 
 
@@ -226,11 +238,18 @@ def _reseed() -> None:
         numpy.random.seed()
 
 
-def _kernel(fork: Fork, fds: list[int]) -> int:
+def _kernel(connection: dict[str, Any], judge: int, not_mine: tuple[int, ...]) -> int:
     """Be the kernel: what runs from here on is the student's."""
+    for fd in not_mine:
+        os.close(fd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from shardwork.inside.kernel import run_kernel
-
-    connection, *listeners = fds
-    run_kernel(fork.key.encode(), connection, tuple(listeners))
+    run_kernel(connection, judge)
     return 0
+
+
+def _runner(connection: dict[str, Any], judge: int, not_mine: tuple[int, ...]) -> int:
+    """Be the runner of the cells, which the kernel cannot look into."""
+    for fd in not_mine:
+        os.close(fd)
+    linux.set_dumpable(False)
+    return run_cells(judge, connection)

@@ -1,16 +1,22 @@
-"""The judge's side of the conversation with one open sandbox."""
+"""The judge's side of the conversation with one open sandbox.
+
+Nothing that a sandbox says is taken on trust. A reply counts for the question whose number nobody
+could know before it was asked. The text of an exception could hold a hidden input: it is for the
+TA, and never part of a message.
+"""
 
 from __future__ import annotations
 
-import itertools
+import secrets
 from typing import Any
 
-from shardwork.judge.faults import InputsFailed, SandboxLost, StudentFault
+from shardwork.judge.faults import GraderFault, InputsFailed, SandboxLost, StudentFault
 from shardwork.judge.instruments import Instrument, Refusal
 from shardwork.plaintext import plain, plain_line
 from shardwork.record import Cause, Evidence
 from shardwork.sandbox.session import Session
 from shardwork.wire import (
+    Allowance,
     Answer,
     Ask,
     Call,
@@ -29,6 +35,21 @@ from shardwork.wire import (
 )
 
 MAX_INVOCATIONS = 200_000
+CALL_BYTES = 128 << 20
+"""At most what a sandbox may send while one question is answered."""
+SUBMISSION_BYTES = 1 << 30
+SUBMISSION_MESSAGES = 2_000_000
+
+
+class Ledger:
+    """What the dialogues of one submission share: how much may still be sent, and what is over.
+
+    `retired` holds the numbers of the instruments of earlier checks.
+    """
+
+    def __init__(self) -> None:
+        self.allowance = Allowance(SUBMISSION_BYTES, SUBMISSION_MESSAGES)
+        self.retired: set[int] = set()
 
 
 class Dialogue:
@@ -37,20 +58,25 @@ class Dialogue:
     A session that hangs, dies or breaks the protocol is closed, and SandboxLost is raised.
     """
 
-    def __init__(self, session: Session, call_s: float) -> None:
+    def __init__(self, session: Session, call_s: float, ledger: Ledger | None = None) -> None:
         self._session = session
         self._call_s = call_s
-        self._numbers = itertools.count(1)
+        self._ledger = ledger or Ledger()
         # Kept as long as the dialogue: a lazy result calls its instruments when it is computed.
         self._instruments: dict[int, Instrument] = {}
         self._called = False
+        self._ranks_left: set[int] = set()
+
+    def close(self) -> None:
+        """Retire the instruments: threads that are left over may still call them, in vain."""
+        self._ledger.retired.update(self._instruments)
+        self._instruments.clear()
 
     def call(self, target: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """Call the student's function; return its value. Raises StudentFault."""
-        number = next(self._numbers)
         wire_args = [self._write(arg) for arg in args]
         return self._run(
-            Call(number, target, wire_args, {k: self._write(v) for k, v in kwargs.items()})
+            Call(_number(), target, wire_args, {k: self._write(v) for k, v in kwargs.items()})
         )
 
     def call_ranks(self, target: str, per_rank: list[list[object]], on: Any) -> list[Any]:
@@ -60,14 +86,18 @@ class Dialogue:
         }.values():
             instrument.ranks_begin(len(per_rank))
         args = [[self._write(arg) for arg in args] for args in per_rank]
-        value = self._run(CallRanks(next(self._numbers), target, args, on))
+        self._ranks_left = set(range(len(per_rank))) if on == "threads" else set()
+        try:
+            value = self._run(CallRanks(_number(), target, args, on))
+        finally:
+            self._ranks_left = set()
         if not isinstance(value, list) or len(value) != len(per_rank):
             raise self._broken("the ranks' results are not a list with one entry for each rank")
         return value
 
     def ask(self, question: str, *args: object) -> Any:
         """Put a question to a probe about an object of the student's. Raises StudentFault."""
-        return self._run(Ask(next(self._numbers), question, [self._write(arg) for arg in args]))
+        return self._run(Ask(_number(), question, [self._write(arg) for arg in args]))
 
     def make(self, question: str, *args: object) -> Any:
         """Have a probe make an input. Raises InputsFailed, or SandboxLost."""
@@ -84,8 +114,10 @@ class Dialogue:
 
     def _introduce(self, value: object) -> Ref:
         if isinstance(value, Instrument):
-            self._instruments[id(value)] = value
-            return Ref(value.kind, id(value))
+            known = next((n for n, one in self._instruments.items() if one is value), None)
+            number = _number() if known is None else known
+            self._instruments[number] = value
+            return Ref(value.kind, number)
         ref = getattr(value, "ref", None)  # a handle
         if isinstance(ref, Ref):
             return ref
@@ -97,20 +129,21 @@ class Dialogue:
             raise InputsFailed("the sandbox is closed", after_call=self._called)
         self._called |= not isinstance(message, Ask)
         deadline = self._session.patience(self._call_s)
+        allowance = Allowance(CALL_BYTES, MAX_INVOCATIONS, within=self._ledger.allowance)
         try:
             connection.send(message, deadline)
-            for _ in range(MAX_INVOCATIONS):
-                heard = connection.receive(deadline)
+            while True:
+                heard = connection.receive(deadline, allowance)
                 if isinstance(heard, Invoke):
                     self._invoked(heard, deadline)
-                elif isinstance(heard, RankEnded):
+                elif isinstance(heard, RankEnded) and heard.rank in self._ranks_left:
+                    self._ranks_left.remove(heard.rank)
                     for instrument in self._instruments.values():
                         instrument.rank_ended(heard.rank)
                 elif isinstance(heard, (Returned, Raised)) and heard.number == message.number:
                     return self._concluded(message, heard)
                 else:
                     raise self._broken("a message that was not asked for")
-            raise self._broken(f"more than {MAX_INVOCATIONS} calls of instruments in one call")
         except TimeIsUp:
             self._session.close_sandbox()
             raise SandboxLost(
@@ -130,32 +163,42 @@ class Dialogue:
             raise self._broken(str(error)) from None
 
     def _invoked(self, invoke: Invoke, deadline: Deadline) -> None:
-        instrument = self._instruments.get(invoke.instrument)
-        if instrument is None:
-            raise self._broken("a call of an instrument that was not given")
         connection = self._session.connection
         assert connection is not None
 
         def answer(value: object) -> None:
-            reply = (
-                Answer(invoke.number, refusal=str(value))
-                if isinstance(value, Refusal)
-                else Answer(invoke.number, to_wire(value))
-            )
-            connection.send(reply, deadline)
+            if isinstance(value, Refusal):
+                connection.send(Answer(invoke.number, refusal=str(value)), deadline)
+                return
+            try:
+                tree = to_wire(value)
+            except WireError as error:
+                raise GraderFault(f"what an instrument answers cannot be sent: {error}") from None
+            connection.send(Answer(invoke.number, tree), deadline)
 
         args = [from_wire(arg) for arg in invoke.args]
+        instrument = self._instruments.get(invoke.instrument)
+        if instrument is None:
+            if invoke.instrument not in self._ledger.retired:
+                raise self._broken("a call of an instrument that was not given")
+            answer(Refusal("the call that this belonged to is over"))
+            return
         try:
             instrument.invoked(args, invoke.rank, answer)
         except Refusal as refusal:
             answer(refusal)
+        except (TimeIsUp, PeerGone, WireError):
+            raise
+        except Exception:  # the grader's; the student's code waits, and can be asked nothing else
+            self._session.close_sandbox()
+            raise
 
     def _concluded(self, message: Call | CallRanks | Ask, heard: Returned | Raised) -> Any:
         if isinstance(heard, Returned):
             return from_wire(heard.value)
-        name = plain_line(heard.types[0] if heard.types else "Exception", 80)
+        types = tuple(heard.types)
+        name = plain_line(types[0] if types else "Exception", 80)
         detail = f"{name}: {plain(heard.text)}"
-        types = tuple(heard.types[:12])
         if heard.where == "missing":
             target = getattr(message, "target", "")
             raise StudentFault(
@@ -168,14 +211,25 @@ class Dialogue:
             )
         text = "It raised {type}."
         evidence: Evidence = {"type": name}
-        if heard.line is not None:
+        if heard.line is not None and heard.line <= self._longest_cell():
             text = "It raised {type} in line {line} of your cell."
             evidence |= {"line": heard.line}
-        if heard.rank is not None:
+        if isinstance(message, CallRanks) and heard.rank in range(len(message.args)):
             text = "Rank {rank} raised {type}."
             evidence |= {"rank": heard.rank}
         raise StudentFault(Cause.RAISED, text, detail, evidence, types)
 
+    def _longest_cell(self) -> int:
+        """Lines of the longest cell: no line of an exception lies behind it."""
+        return max((c.source.count("\n") + 1 for c in self._session.notebook.cells), default=0)
+
     def _broken(self, what: str) -> SandboxLost:
         self._session.close_sandbox()
-        return SandboxLost(Cause.DIED, "It disturbed the connection to the judge.", detail=what)
+        return SandboxLost(
+            Cause.DIED, "It disturbed the connection to the judge.", detail=plain(what)
+        )
+
+
+def _number() -> int:
+    """Return a number that no sandbox can know before it is sent."""
+    return secrets.randbits(62)

@@ -6,12 +6,17 @@ collective answers when every rank has called, and knows when that can no longer
 
 from __future__ import annotations
 
+import functools
+import inspect
+import typing
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
 
+from shardwork.judge.faults import StudentFault
+from shardwork.judge.observed import typed
 from shardwork.wire import Tensor
 
 
@@ -20,7 +25,11 @@ class Refusal(Exception):
 
 
 class Instrument:
-    """A function that lives in the judge. Subclasses record what they need in `call`."""
+    """A function that lives in the judge. Subclasses record what they need in `call`.
+
+    Student code that gives other arguments than the annotations of `call` say gets a Refusal;
+    an argument without an annotation, or of the type `object`, may be anything.
+    """
 
     kind: ClassVar[str] = "instrument.call"
 
@@ -30,13 +39,39 @@ class Instrument:
 
     def invoked(self, args: list[Any], rank: int | None, answer: Callable[[Any], None]) -> None:
         """Handle one call: `answer(value)` sends the result, now or later."""
-        answer(self.call(*args))
+        answer(self.call(*_checked(type(self), args)))
 
     def ranks_begin(self, world: int) -> None:
         """A run of `world` ranks begins."""
 
     def rank_ended(self, rank: int) -> None:
         """A rank has returned or raised."""
+
+
+def _checked(kind: type[Instrument], args: list[Any]) -> list[Any]:
+    """Return the arguments of a call as its annotations say. Raises Refusal."""
+    signature, hints = _declared(kind.call)
+    try:
+        names = list(signature.bind(None, *args).arguments)[1:]
+    except TypeError:
+        raise Refusal(f"it does not take {len(args)} arguments") from None
+    wanted = [hints.get(name, object) for name in names]
+    wanted += wanted[-1:] * (len(args) - len(wanted))  # those that `*args` takes together
+    return [_argument(arg, hint, i) for i, (arg, hint) in enumerate(zip(args, wanted, strict=True))]
+
+
+@functools.cache
+def _declared(call: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, Any]]:
+    return inspect.signature(call), typing.get_type_hints(call)
+
+
+def _argument(value: object, hint: Any, index: int) -> Any:
+    if hint in (object, Any):
+        return value
+    try:
+        return typed(value, hint)
+    except StudentFault:
+        raise Refusal(f"its argument {index + 1} has another type than asked") from None
 
 
 class Round(msgspec.Struct, frozen=True, eq=False):
@@ -54,7 +89,10 @@ class AllReduce(Instrument):
     """
 
     kind: ClassVar[str] = "instrument.allreduce"
-    MAX_ELEMENTS = 10_000_000
+    MAX_ELEMENTS = 1_000_000
+    """Numbers that one rank may give at once."""
+    MAX_KEPT = 8_000_000
+    """Numbers that all ranks may give in one run: the judge keeps them all."""
 
     def __init__(self) -> None:
         self.rounds: list[Round] = []
@@ -64,6 +102,7 @@ class AllReduce(Instrument):
         self._world = 0
         self._waiting: dict[int, tuple[np.ndarray[Any, Any], Callable[[Any], None]]] = {}
         self._ended: set[int] = set()
+        self._kept = 0
 
     def ranks_begin(self, world: int) -> None:
         self._world = world
@@ -72,6 +111,7 @@ class AllReduce(Instrument):
         self.rounds = []
         self.mismatch = None
         self.out_of_step = ()
+        self._kept = 0
 
     def invoked(self, args: list[Any], rank: int | None, answer: Callable[[Any], None]) -> None:
         if rank is None or not 0 <= rank < self._world or rank in self._waiting:
@@ -81,6 +121,9 @@ class AllReduce(Instrument):
         array = args[0].array if len(args) == 1 and isinstance(args[0], Tensor) else None
         if array is None or array.dtype != np.float64 or array.size > self.MAX_ELEMENTS:
             raise Refusal("allreduce takes one float64 tensor")
+        self._kept += array.size
+        if self._kept > self.MAX_KEPT:
+            raise Refusal(f"more than {self.MAX_KEPT} numbers were given to allreduce in all")
         self._waiting[rank] = (array, answer)
         self._settle()
 

@@ -7,6 +7,7 @@ and with no plugin but this one.
 from __future__ import annotations
 
 import functools
+import reprlib
 import time
 import traceback
 import zlib
@@ -18,10 +19,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from shardwork.course import Limits
 from shardwork.judge.blame import Blame
-from shardwork.judge.dialogue import Dialogue
+from shardwork.judge.dialogue import Dialogue, Ledger
 from shardwork.judge.faults import InputsFailed, StudentFault
 from shardwork.judge.student import Dask, Spark, Student, Torch
+from shardwork.plaintext import plain, plain_line
 from shardwork.record import Cause, CheckResult, Evidence, Verdict
 from shardwork.sandbox.session import SandboxFailed, Session
 
@@ -30,6 +33,9 @@ MAX_LOST = 2
 
 
 MAX_DETAIL_CHARS = 4000
+MAX_EVIDENCE = 32
+MAX_EVIDENCE_CHARS = 400
+_INT64 = range(-(2**63), 2**63)
 # pytest's own ways out of a test. A grader says what it found by asserting, so each is an error.
 _WAYS_OUT = (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
 
@@ -53,15 +59,19 @@ class JudgePlugin:
     def __init__(
         self,
         session: Session,
-        call_s: float,
+        limits: Limits,
         seeds: tuple[int, ...],
         codes: Mapping[str, Sequence[str]],
     ) -> None:
         self._session = session
-        self._call_s = call_s
+        self._limits = limits
+        self._granted: set[tuple[int, str]] = set()
         self._seeds = seeds
         self._codes = codes
         self._lost: Counter[str] = Counter()
+        self._ledger = Ledger()
+        self._judged_in: dict[int, set[str]] = defaultdict(set)
+        """The exercises judged so far in each sandbox, by the number of its start."""
         self.results: dict[tuple[int, str], list[CheckResult]] = defaultdict(list)
         self.broken: dict[str, str] = {}
 
@@ -85,8 +95,10 @@ class JudgePlugin:
             self.broken[exercise_of(name)] = str(report.longrepr)[-1500:]
 
     @pytest.fixture
-    def dialogue(self) -> Dialogue:
-        return Dialogue(self._session, self._call_s)
+    def dialogue(self) -> Iterator[Dialogue]:
+        dialogue = Dialogue(self._session, self._limits.call_s, self._ledger)
+        yield dialogue
+        dialogue.close()
 
     @pytest.fixture
     def student(self, dialogue: Dialogue) -> Student:
@@ -117,6 +129,9 @@ class JudgePlugin:
         """Run one check and keep its verdict; pytest's own reporting is not used."""
         exercise = exercise_of(item.path.name)
         seed = int(str(item.callspec.params["seed"]))
+        if (seed, exercise) not in self._granted:  # no exercise lives on another's time
+            self._granted.add((seed, exercise))
+            self._session.grant(self._limits.exercise_s)
         self.results[seed, exercise].append(self._judge(item, exercise))
         return True
 
@@ -124,9 +139,8 @@ class JudgePlugin:
         name, line = item.originalname, first_line(item.obj.__doc__) or item.originalname
         began = time.monotonic()
         result = functools.partial(CheckResult, name, line)
-        try:
-            found = self._attempt(item, exercise, result)
-        except InputsFailed:  # once more, in a fresh sandbox
+        found = self._first_attempt(item, exercise, result)
+        if found is None:  # once more, in a fresh sandbox
             self._session.close_sandbox()
             try:
                 found = self._attempt(item, exercise, result)
@@ -136,12 +150,28 @@ class JudgePlugin:
             self._lost[exercise] += 1
         return msgspec.structs.replace(found, seconds=round(time.monotonic() - began, 3))
 
+    def _first_attempt(
+        self, item: pytest.Function, exercise: str, result: Callable[..., CheckResult]
+    ) -> CheckResult | None:
+        """Run a check; None if what another exercise left behind may have spoiled it.
+
+        Inputs could not be made; or the sandbox died or disturbed the connection, and a thread that
+        a call for another exercise had started may have done that.
+        """
+        try:
+            found = self._attempt(item, exercise, result)
+        except InputsFailed:
+            return None
+        shared = bool(self._judged_in[self._session.starts] - {exercise})
+        return None if found.cause is Cause.DIED and shared else found
+
     def _attempt(
         self, item: pytest.Function, exercise: str, result: Callable[..., CheckResult]
     ) -> CheckResult:
         """Run a check once. Raises InputsFailed if its inputs could not be made."""
         try:
             self._make_ready(exercise)
+            self._judged_in[self._session.starts].add(exercise)
             _run(item)
             found = result(Verdict.PASSED)
         except InputsFailed:
@@ -154,7 +184,7 @@ class JudgePlugin:
                 fault.cause,
                 message=fault.message,
                 detail=fault.detail,
-                evidence=fault.evidence,
+                evidence=_evidence(fault.evidence),
             )
         except AssertionError as error:
             found = self._asserted(exercise, error, result)
@@ -173,7 +203,7 @@ class JudgePlugin:
                 {"times": MAX_LOST},
             )
         if self._session.seconds_left() <= 0:
-            raise NotTried("Not tried: the time for the whole notebook was used up.", {})
+            raise NotTried("Not tried: the time for this exercise was used up.", {})
         if not self._session.alive:
             self._session.open()
         if not self._session.alive:
@@ -193,14 +223,14 @@ class JudgePlugin:
                 f"for {exercise}",
             )
         where = traceback.extract_tb(error.__traceback__)[-1]
-        text = f": {said}" if said is not None and not isinstance(said, Blame) else ""
+        text = f": {_said(said)}" if said is not None and not isinstance(said, Blame) else ""
         return result(
             Verdict.FAILED,
             Cause.OBSERVED,
             why.code,
             why.because,
             f"{Path(where.filename).name}:{where.lineno}{text}",
-            why.evidence,
+            _evidence(why.evidence),
         )
 
 
@@ -214,6 +244,27 @@ def _unmade(error: InputsFailed, result: Callable[..., CheckResult]) -> CheckRes
         message="After your function had run, nothing worked in its process any more.",
         detail=str(error),
     )
+
+
+def _said(value: object) -> str:
+    """Return what an assertion said, which may be an observation of any size or kind."""
+    try:
+        return plain(value if isinstance(value, str) else reprlib.repr(value), MAX_DETAIL_CHARS)
+    except Exception as error:
+        return f"({type(value).__name__}: {type(error).__name__})"
+
+
+def _evidence(evidence: Evidence) -> Evidence:
+    """Return evidence as a record can hold it, whatever observation a grader put into it."""
+    return {name: _bounded(value) for name, value in list(evidence.items())[:MAX_EVIDENCE]}
+
+
+def _bounded(value: object) -> int | float | str | bool | None:
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int) and value in _INT64:
+        return value
+    return plain_line(value if isinstance(value, str) else _said(value), MAX_EVIDENCE_CHARS)
 
 
 def _run(item: pytest.Function) -> None:

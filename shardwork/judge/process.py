@@ -10,21 +10,25 @@ import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import msgspec
 import pytest
 
 from shardwork.errors import ShardworkError
+from shardwork.judge import guard
 from shardwork.judge.faults import GraderFault
 from shardwork.judge.job import Event, Finished, Job, Judged, Problem, Variant
 from shardwork.judge.plugin import JudgePlugin, results_of
 from shardwork.record import CheckResult, Verdict
 from shardwork.sandbox.session import SandboxFailed, Session, as_notebook
+from shardwork.sandbox.zygote import Zygote
 
 
-def run_job(text: bytes, events: IO[bytes]) -> None:
+def run_job(text: bytes, events: IO[bytes], control: int | None = None) -> None:
     """Decode and do a job, writing one JSON line for each event.
+
+    `control` is the control socket of the batch's zygote; without it the job starts its own.
 
     Everything that goes wrong on this side becomes a Problem, never a verdict.
     """
@@ -33,20 +37,25 @@ def run_job(text: bytes, events: IO[bytes]) -> None:
     def say(event: Event) -> None:
         events.write(encoder.encode(event) + b"\n")
 
+    def end(event: str) -> NoReturn:
+        say(Problem(f"the judge was about to do what no judge does ({event}), and was ended"))
+        os._exit(1)  # an exception could be caught on its way
+
+    guard.watch(end)
     try:
         job = msgspec.json.decode(text, type=Job)
-        _do(job, say)
+        _do(job, say, control)
     except (SandboxFailed, GraderFault, ShardworkError) as error:
         say(Problem(str(error)))
     except Exception:
         say(Problem(traceback.format_exc()[-4000:]))
 
 
-def _do(job: Job, say: Callable[[Event], None]) -> None:
+def _do(job: Job, say: Callable[[Event], None], control: int | None) -> None:
     began = time.monotonic()
     notebook = as_notebook(job.notebook)
-    files = Path(job.files) if job.files else None
-    session = Session(job.assignment, job.isolation, notebook, files)
+    zygote = Zygote(job.plan, control)
+    session = Session(job.assignment, zygote, notebook, job.files)
     try:
         if not job.variants or not job.variants[0].sources:
             session.open()
@@ -57,6 +66,7 @@ def _do(job: Job, say: Callable[[Event], None]) -> None:
         cells = tuple(session.outcomes.values())
     finally:
         session.close()
+        zygote.close()
     say(Finished(cells, session.notebook_s, time.monotonic() - began - session.notebook_s,
                  session.peak_bytes, session.starts))  # fmt: skip
 
@@ -73,7 +83,7 @@ def _prepare(session: Session, variant: Variant) -> None:
 
 def _judge(job: Job, session: Session, variant: Variant) -> list[Judged]:
     graders = Path(job.graders)
-    plugin = JudgePlugin(session, job.assignment.limits.call_s, variant.seeds, job.codes)
+    plugin = JudgePlugin(session, job.assignment.limits, variant.seeds, job.codes)
     paths = [graders / f"test_{exercise}.py" for exercise in job.exercises]
     missing = {
         p.stem.removeprefix("test_"): f"there is no {p.name}" for p in paths if not p.is_file()

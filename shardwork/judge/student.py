@@ -11,8 +11,9 @@ import numpy as np
 
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import StudentFault
+from shardwork.judge.observed import typed
 from shardwork.record import Cause
-from shardwork.wire import Opaque, Ref, Tensor
+from shardwork.wire import Opaque, Ref
 
 T = TypeVar("T")
 H = TypeVar("H", bound="Handle")
@@ -97,33 +98,6 @@ def handle(dialogue: Dialogue, value: object, kind: type[H], name: str) -> H:
     )
 
 
-def typed(value: object, kind: type[T]) -> T:
-    """Return `value` as `kind`, strictly: no int for a str, no bool for an int, no missing item.
-
-    NumPy numbers count as the Python numbers they hold. Raises StudentFault naming the place.
-    """
-    if kind is np.ndarray:
-        value = value.array if isinstance(value, Tensor) else value
-        if isinstance(value, np.ndarray):
-            return value  # type: ignore[return-value]
-    try:
-        return msgspec.convert(_plain(value), kind, dec_hook=_arrays)
-    except msgspec.ValidationError as error:
-        # The message speaks of types and places only, never of values.
-        raise StudentFault(
-            Cause.WRONG_TYPE, "The result has another form than asked: {problem}.",
-            evidence={"problem": _in_python(str(error))},
-        ) from None  # fmt: skip
-
-
-def _in_python(problem: str) -> str:
-    """Say msgspec's sentence in the words of Python: `null` is None, an `array` is a list."""
-    words = {"$": "result", "`null`": "`None`", "`array`": "`list`", "`object`": "`dict`"}
-    for theirs, ours in words.items():
-        problem = problem.replace(theirs, ours)
-    return problem
-
-
 def describe_type(value: object) -> str:
     """Name the type of a value that came out of a sandbox, for a person."""
     if isinstance(value, Ref):
@@ -133,30 +107,6 @@ def describe_type(value: object) -> str:
     if value is None:
         return "nothing (None)"
     return f"a `{type(value).__name__}`"
-
-
-def _plain(value: object) -> object:
-    """Return a value that came over the wire as `msgspec.convert` should see it."""
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item) for item in value)
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Tensor):
-        return value.array
-    if isinstance(value, frozenset):
-        return _SET
-    return value.item() if isinstance(value, np.generic) else value
-
-
-# Stands for a set, which msgspec would take for a list: it has no order to compare.
-_SET = type("set", (), {})()
-
-
-def _arrays(kind: type, value: object) -> object:
-    if kind is np.ndarray and isinstance(value, np.ndarray):
-        return value
-    # msgspec turns a TypeError into a ValidationError that names the place.
-    raise TypeError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
 
 
 class Activity(msgspec.Struct):

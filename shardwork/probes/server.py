@@ -12,10 +12,11 @@ import importlib
 import itertools
 import os
 import queue
+import re
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from types import FunctionType
 from typing import Any, Literal
@@ -42,9 +43,17 @@ from shardwork.wire import (
     from_wire,
     to_wire,
 )
-from shardwork.wire.messages import JUDGE_FD_VARIABLE, PROTOCOL
+from shardwork.wire.messages import (
+    JUDGE_FD_VARIABLE,
+    MAX_ERROR_TEXT,
+    MAX_LINE,
+    MAX_NAME,
+    MAX_TYPES,
+    PROTOCOL,
+)
 
 _FOREVER = Deadline(None)
+_RANK_NOTE = re.compile(r"rank (\d{1,3})")
 
 # Framework types whose objects stay here, by the name of a class in their method resolution order:
 # looking a type up must not import its framework.
@@ -144,11 +153,10 @@ class Server:
                 value = (ours or find_question(asked.question))(*args)
             self._send(Returned(asked.number, self._encode(value)))
         except Missing as error:
-            self._send(Raised(asked.number, "missing", ["NameError"], str(error)))
+            self._send(Raised(asked.number, "missing", ["NameError"], _bounded(str(error))))
         except WireError as error:
-            self._send(
-                Raised(asked.number, place, ["ValueError"], f"the result cannot be sent: {error}")
-            )
+            said = f"the result cannot be sent: {error}"
+            self._send(Raised(asked.number, place, ["ValueError"], _bounded(said)))
         except BaseException as error:  # SystemExit and KeyboardInterrupt of student code, too
             self._send(self._describe(asked.number, error, place))
 
@@ -257,25 +265,30 @@ class Server:
         return self._decode(answer.value)
 
     def _describe(self, number: int, error: BaseException, place: Place) -> Raised:
-        root = getattr(error, "root", None)  # of a lab.RankError: the rank that failed first
+        root = _root(error)
         if root is not None:
             where: Place = "unanswered" if "NotImplementedError" in root.types else place
-            types = [name[:100] for name in root.types[:12]]
-            return Raised(number, where, types, root.error[:2000], rank=root.rank)
+            return Raised(
+                number, where, _names(root.types), _bounded(root.error), rank=int(root.rank)
+            )
         cell_frames = [f for f in _frames(error) if _is_cell(f.filename)]
         line = cell_frames[-1].lineno if cell_frames else None
-        rank = next(
-            (int(n[5:]) for n in getattr(error, "__notes__", ()) if n.startswith("rank ")), None
-        )
+        notes = [_RANK_NOTE.fullmatch(str(n)) for n in getattr(error, "__notes__", ())]
         starter = isinstance(error, NotImplementedError) and bool(cell_frames)
         return Raised(
             number,
             "unanswered" if starter else place,
-            [c.__name__[:100] for c in type(error).__mro__[:12]],
-            _text(error)[:2000],
-            line,
-            rank,
+            _names(c.__name__ for c in type(error).__mro__),
+            _text(error),
+            line if line is not None and 1 <= line <= MAX_LINE else None,
+            next((int(note[1]) for note in notes if note), None),
         )
+
+
+def _root(error: BaseException) -> Any:
+    """Return what a `lab.RankError` says of the rank that failed first; None for any other."""
+    ours = (type(error).__module__, type(error).__name__) == ("shardwork.lab.ranks", "RankError")
+    return getattr(error, "root", None) if ours else None
 
 
 def _call_with(
@@ -327,6 +340,15 @@ def _is_cell(filename: str) -> bool:
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
-    except Exception:
+        return _bounded(str(error))
+    except BaseException:  # its `__str__` is the student's
         return "(an exception that cannot be printed)"
+
+
+def _names(types: Iterable[str]) -> list[str]:
+    return [name[:MAX_NAME] for name in itertools.islice(types, MAX_TYPES)]
+
+
+def _bounded(text: str) -> str:
+    """Cut a text to what a message holds; halves of surrogate pairs, which cannot travel, go."""
+    return text[:MAX_ERROR_TEXT].encode("utf-8", "replace").decode()

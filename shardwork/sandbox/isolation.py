@@ -34,7 +34,7 @@ INODES_PER_MB = 200
 _MAX_DESCRIPTORS = 4096
 # What every kernel needs, and what the judge's questions need; the notebook's own imports follow.
 _ALWAYS = ("ipykernel.kernelapp", "ipykernel.zmqshell", "matplotlib_inline.backend_inline",
-           "shardwork.inside.kernel", "shardwork.probes.server", "shardwork.lab",
+           "shardwork.inside.runner", "shardwork.probes.server", "shardwork.lab",
            "psutil")  # fmt: skip
 # An import of these starts threads or touches what a fork would break.
 _NEVER = frozenset({"ray", "__future__"})
@@ -73,6 +73,7 @@ def level(isolation: Isolation) -> Level:
         return Level(isolation, limits=_limits())
     if shutil.which("bwrap") is None:
         raise _refused("bubblewrap (`bwrap`) is not installed")
+    seccomp.programs()
     why_not = ""
     for wish in ways():
         why_not = unreachable(wish) or ""
@@ -241,15 +242,16 @@ def plan_at(
         covered=room.covered,
         hidden=_HIDDEN,
         limits=_resource_limits(limits),
-        drop_capabilities=True,
+        drop_capabilities=wish.nested,  # else bubblewrap has done it
         no_new_privileges=True,
-        seccomp=seccomp.program(),
+        seccomp=seccomp.programs() if wish.nested else (),
     )
     begin = Begin(imports, environment, confinement, bubblewrap.HOME, bubblewrap.WORK)
     return Plan(
         command=tuple(bubblewrap.command(room)),
         begin=begin,
         single_use=not wish.nested,
+        filters=() if wish.nested else seccomp.programs(),
         machine_root=wish.privileged,
         cgroup=bounded,
     )

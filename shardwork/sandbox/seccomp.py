@@ -10,6 +10,7 @@ import errno
 import functools
 import socket
 import tempfile
+from typing import Any
 
 from shardwork.errors import MachineError
 
@@ -38,7 +39,7 @@ sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sc
 sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setattr sched_setscheduler
 sched_yield select sendfile sendmmsg sendmsg sendto set_mempolicy set_robust_list set_tid_address
 setgid setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit
-setsid setsockopt setuid setxattr shutdown sigaltstack socketpair splice stat statfs statx symlink
+setsid setsockopt setuid setxattr shutdown sigaltstack splice stat statfs statx symlink
 symlinkat sync_file_range sysinfo tee tgkill time timer_create timer_delete timer_getoverrun
 timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill truncate
 umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid write writev
@@ -48,18 +49,22 @@ umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid write writ
 # pidfd_getfd kcmp); kernel interfaces with a long history of holes (bpf io_uring_* userfaultfd
 # perf_event_open keyctl add_key request_key vmsplice fanotify_*); memory outside every count
 # (memfd_create memfd_secret shmget msgget semget mq_open); the machine (reboot kexec_* init_module
-# swapon settimeofday acct quotactl syslog iopl ioperm personality). ioctl is allowed whole: a
-# sandbox has no terminal to inject into.
+# swapon settimeofday acct quotactl syslog iopl ioperm personality).
 
-_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 _NETLINK_ROUTE = 0
 _NEW_NAMESPACES = 0x7E020000
 """CLONE_NEW* (mount, cgroup, uts, ipc, user, pid, net): none may be set."""
+# TIOCSTI and TIOCLINUX put input into a terminal, TIOCSETD loads kernel modules. The kernel looks
+# at 32 bits of the number only.
+_REFUSED_IOCTLS = (0x5412, 0x541C, 0x5423)
+_IOCTL_BITS = 0xFFFF_FFFF
 
 
 @functools.cache
-def program() -> bytes:
-    """Return the filter as a BPF program, eight bytes an instruction.
+def programs() -> tuple[bytes, ...]:
+    """Return the filters as BPF programs, eight bytes an instruction; a call must pass them all.
 
     Raises MachineError where libseccomp is missing.
     """
@@ -70,25 +75,37 @@ def program() -> bytes:
             f"System calls of submissions cannot be filtered here: {error}. Install libseccomp "
             f"with `{INSTALL}`."
         ) from error
-    rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.ENOSYS))
-    allow = seccomp.ALLOW
+    allowed = seccomp.SyscallFilter(seccomp.ERRNO(errno.ENOSYS))
 
     def permit(name: str, *args: object) -> None:
         # A call that this architecture does not have needs no rule.
         if seccomp.resolve_syscall(seccomp.Arch.NATIVE, name) >= 0:
-            rules.add_rule(allow, name, *args)
+            allowed.add_rule(seccomp.ALLOW, name, *args)
+
+    def is_(argument: int, value: int) -> object:
+        return seccomp.Arg(argument, seccomp.EQ, value)
 
     for name in _ALLOWED.split():
         permit(name)
-    for family in _FAMILIES:
-        permit("socket", seccomp.Arg(0, seccomp.EQ, family))
-    permit(
-        "socket",
-        seccomp.Arg(0, seccomp.EQ, socket.AF_NETLINK),
-        seccomp.Arg(2, seccomp.EQ, _NETLINK_ROUTE),
-    )
+    for call in ("socket", "socketpair"):
+        permit(call, is_(0, socket.AF_UNIX))
+    for family in _INTERNET:
+        for protocol in _PROTOCOLS:
+            permit("socket", is_(0, family), is_(2, protocol))
+    permit("socket", is_(0, socket.AF_NETLINK), is_(2, _NETLINK_ROUTE))
     # clone3 hides its flags from a filter: ENOSYS, and the C library uses clone.
     permit("clone", seccomp.Arg(0, seccomp.MASKED_EQ, _NEW_NAMESPACES, 0))
+    refused = seccomp.SyscallFilter(seccomp.ALLOW)
+    for number in _REFUSED_IOCTLS:
+        refused.add_rule(
+            seccomp.ERRNO(errno.EPERM),
+            "ioctl",
+            seccomp.Arg(1, seccomp.MASKED_EQ, _IOCTL_BITS, number),
+        )
+    return tuple(_exported(rules) for rules in (allowed, refused))
+
+
+def _exported(rules: Any) -> bytes:
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)
         file.seek(0)

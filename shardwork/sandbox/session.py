@@ -1,56 +1,53 @@
 """One submission in one sandbox: its notebook run cell by cell, then its functions within reach.
 
-The notebook runs through nbclient on a kernel in the sandbox. Afterwards the same kernel serves the
-judge's questions over a socket that the sandbox inherited. A session that hangs or dies is
-started again without the cell that caused it.
+A runner inside runs the cells on a Jupyter kernel, one at a time, as it is asked. Afterwards the
+same kernel serves the judge's questions over a connection of its own. A session that hangs or dies
+is started again without the cell that caused it.
 """
 
 from __future__ import annotations
 
-import asyncio
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import nbformat
-import zmq
-import zmq.asyncio
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from shardwork.course import Assignment
 from shardwork.plaintext import plain
 from shardwork.record import CellOutcome
-from shardwork.sandbox import provisioner
-from shardwork.sandbox.client import BoundedClient, shown
 from shardwork.sandbox.patience import Patience
 from shardwork.sandbox.tree import Sandbox
 from shardwork.sandbox.zygote import Zygote, ZygoteFailed
 from shardwork.wire import (
+    Allowance,
     Ask,
+    CellRan,
     Connection,
     Deadline,
     FromJudge,
+    FromRunner,
     FromSandbox,
+    Listening,
     PeerGone,
     Ready,
     Returned,
+    RunCell,
+    Serve,
     TimeIsUp,
+    ToRunner,
     WireError,
 )
 
-MAX_MESSAGE_BYTES = 4 << 20
-"""A kernel that sends a larger message is cut off; an honest one cuts what it shows before that."""
-MAX_MESSAGES = 64
-"""Messages of one channel that wait on this side; more wait in the sandbox, under its limits."""
 AGAIN = 0.25
 """Share of a cell's time for one that has hung before and runs again in a fresh sandbox."""
 START_S = 90.0
-_CLIENT = "shardwork.sandbox.client.QuietKernelClient"
-_SERVE = "from shardwork.probes.server import serve as _serve; _serve(get_ipython().user_ns)"
+INTERRUPT_S = 6.0
+"""Seconds that an interrupted cell has to end."""
+_CELL_BYTES = 1 << 20
+_DISTURBED = "it disturbed the connection to the judge"
 
 
 class SandboxFailed(Exception):
@@ -72,9 +69,8 @@ class Session:
         self.notebook = notebook
         self._files = files
         self._deadline = time.monotonic() + assignment.limits.total_s
-        self._runner = asyncio.Runner()
-        self._client: BoundedClient | None = None
         self._sandbox: Sandbox | None = None
+        self._cells: Connection[ToRunner, FromRunner] | None = None
         self.connection: Connection[FromJudge, FromSandbox] | None = None
         self.outcomes: dict[str, CellOutcome] = {}
         self.skip: set[str] = set()
@@ -114,7 +110,7 @@ class Session:
             self.close_sandbox()
             began = time.monotonic()
             self._start()
-            lost = self._runner.run(self._run_cells())
+            lost = self._run_cells()
             self.notebook_s += time.monotonic() - began
             if lost is None:
                 self._serve()
@@ -124,13 +120,8 @@ class Session:
 
     def close_sandbox(self) -> None:
         """End the sandbox, if there is one; the session may be opened again."""
-        self.connection = None
-        client, self._client = self._client, None
+        self.connection = self._cells = None
         sandbox, self._sandbox = self._sandbox, None
-        if client is not None:
-            if client.kc is not None:
-                client.kc.stop_channels()
-            client.km.context.destroy(linger=0)
         if sandbox is not None:
             sandbox.close()
             self.peak_bytes = max(self.peak_bytes, sandbox.peak_bytes)
@@ -140,97 +131,76 @@ class Session:
     def close(self) -> None:
         """End everything; may be called twice."""
         self.close_sandbox()
-        self._runner.close()
 
     def _start(self) -> None:
         self.starts += 1
-        self._sandbox = Sandbox(self._assignment.limits, self._zygote, self._files)
-        context = zmq.asyncio.Context()
-        context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        context.setsockopt(zmq.RCVHWM, MAX_MESSAGES)
-        manager = AsyncKernelManager(
-            context=context, transport="ipc", ip=self._sandbox.address, client_class=_CLIENT
-        )
-        manager._kernel_spec = KernelSpec(
-            argv=[],
-            display_name="sandbox",
-            language="python",
-            interrupt_mode="signal",
-            metadata={"kernel_provisioner": {"provisioner_name": provisioner.NAME}},
-        )
-        manager.sandbox = self._sandbox
-        self._client = BoundedClient(
-            self.notebook, km=manager, allow_errors=True, store_widget_state=False,
-            timeout=1,
-            startup_timeout=int(START_S), record_timing=False,
-        )  # fmt: skip
+        self._sandbox = sandbox = Sandbox(self._assignment.limits, self._zygote, self._files)
+        self._cells = Connection(sandbox.cells_end, FromRunner)
         try:
-            self._runner.run(self._start_kernel(self._client))
-        except (RuntimeError, OSError, DeadKernelError, ZygoteFailed) as error:
-            sandbox = self._sandbox
+            sandbox.start()
+            if not isinstance(self._cells.receive(Deadline(START_S)), Listening):
+                raise ZygoteFailed("its runner said something else first")
+        except (OSError, ZygoteFailed, PeerGone, TimeIsUp, WireError) as error:
             self.close_sandbox()
+            what = str(error) or type(error).__name__
             said = f"; it said: {sandbox.log[-2000:]}" if sandbox.log else ""
-            raise SandboxFailed(f"the sandbox did not start: {error}{said}") from error
+            raise SandboxFailed(f"the sandbox did not start: {what}{said}") from error
 
-    async def _start_kernel(self, client: NotebookClient) -> None:
-        await client.async_start_new_kernel()
-        await client.async_start_new_kernel_client()
-
-    async def _run_cells(self) -> str | None:
+    def _run_cells(self) -> str | None:
         """Run the code cells in order; return the id of a cell that stopped the kernel, or None."""
         again = self.starts > 1
-        for index, cell in enumerate(self.notebook.cells):
+        for number, cell in enumerate(self.notebook.cells):
             if cell.cell_type != "code" or cell.id in self.skip or not cell.source.strip():
                 continue
             if again and not _defines(cell):
                 continue
-            outcome = await self._run_cell(cell, index)
+            outcome = self._run_cell(cell, number)
             self.outcomes.setdefault(cell.id, outcome)
             if outcome.status in ("never_returned", "died"):
                 self.outcomes[cell.id] = outcome
-                if outcome.status == "died" or not await self._interrupted():
+                if outcome.status == "died" or not self._interrupted(number):
                     return str(cell.id)
         return None
 
-    async def _run_cell(self, cell: NotebookNode, index: int) -> CellOutcome:
-        client = self._client
-        assert client is not None
-        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+    def _run_cell(self, cell: NotebookNode, number: int) -> CellOutcome:
+        assert self._cells is not None
 
-        def outcome(status: Any, error: str = "") -> CellOutcome:
-            text = "".join(shown(output) for output in cell.outputs)
+        def outcome(status: Any, text: str = "", error: str = "") -> CellOutcome:
+            grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
             return CellOutcome(cell.id, grade_id, status, plain(text), plain(error))
 
         if self.seconds_left() <= 0:
-            return CellOutcome(cell.id, grade_id, "not_run")
+            return outcome("not_run")
         limit_s = self._assignment.limits.cell_s
         known = self.outcomes.get(cell.id)
         if known is not None and known.status == "never_returned":
             limit_s *= AGAIN  # enough to define what it defines before it hangs once more
-        client.patience = self.patience(limit_s)
-        cell.outputs = []
+        patience = self.patience(limit_s)
         try:
-            await client.async_execute_cell(cell, index, store_history=False)
-        except CellTimeoutError:
+            self._cells.send(RunCell(number, cell.source), patience)
+            ran = self._ran(number, patience)
+        except TimeIsUp:
             return outcome("never_returned")
-        except DeadKernelError:
-            return outcome("died", self.why_killed or "")
-        except CellExecutionError as error:
-            return outcome("raised", f"{error.ename}: {error.evalue}")
-        failed = next((o for o in cell.outputs if o.output_type == "error"), None)
-        if failed is not None:
-            return outcome("raised", f"{failed.ename}: {failed.evalue}")
-        return outcome("ran")
+        except PeerGone:
+            return outcome("died", error=self.why_killed or "")
+        except WireError:
+            return outcome("died", error=_DISTURBED)
+        return outcome("raised" if ran.raised else "ran", ran.text, ran.error)
 
-    async def _interrupted(self) -> bool:
-        """Interrupt the kernel; return whether it listens again within a few seconds."""
-        client = self._client
-        assert client is not None
-        assert client.kc is not None
-        await client.km.interrupt_kernel()
+    def _ran(self, number: int, deadline: Deadline) -> CellRan:
+        assert self._cells is not None
+        ran = self._cells.receive(deadline, Allowance(_CELL_BYTES, 1))
+        if not isinstance(ran, CellRan) or ran.number != number:
+            raise WireError("not what became of the cell that was run")
+        return ran
+
+    def _interrupted(self, number: int) -> bool:
+        """Interrupt the kernel; return whether its cell ends within a few seconds."""
+        assert self._sandbox is not None
+        self._sandbox.interrupt()
         try:
-            await client.kc.kernel_info(reply=True, timeout=6)
-        except Exception:  # queue.Empty, or the channel of a kernel that died meanwhile
+            self._ran(number, Deadline(INTERRUPT_S))
+        except (PeerGone, TimeIsUp, WireError):
             return False
         return True
 
@@ -244,30 +214,32 @@ class Session:
         assert connection is not None
         deadline = self.patience(self._assignment.limits.cell_s)
         try:
-            for number, source in enumerate(sources.values()):
-                connection.send(Ask(-1 - number, "notebook.define", [source]), deadline)
-                if not isinstance(connection.receive(deadline), Returned):
+            for source in sources.values():
+                number = secrets.randbits(62)
+                connection.send(Ask(number, "notebook.define", [source]), deadline)
+                heard = connection.receive(deadline, Allowance(_CELL_BYTES, 1))
+                if not isinstance(heard, Returned) or heard.number != number:
                     self.close_sandbox()
                     return
         except (PeerGone, TimeIsUp, WireError):
             self.close_sandbox()
 
     def _serve(self) -> None:
-        client, sandbox = self._client, self._sandbox
-        assert client is not None
+        """Let the kernel serve. If what its cells left running keeps it from that, it is lost."""
+        sandbox, cells = self._sandbox, self._cells
         assert sandbox is not None
-        client.kc.execute(_SERVE, silent=True, store_history=False)
+        assert cells is not None
+        patience = self.patience(self._assignment.limits.call_s)
         connection: Connection[FromJudge, FromSandbox] = Connection(sandbox.judge_end, FromSandbox)
         try:
-            ready = connection.receive(Deadline(START_S))
-        except TimeIsUp:
-            self.close_sandbox()
-            raise SandboxFailed("the kernel did not begin to serve the judge") from None
-        except (PeerGone, WireError):
-            self.close_sandbox()
-            return
+            cells.send(Serve(), patience)
+            ready = connection.receive(patience, Allowance(_CELL_BYTES, 1))
+        except (PeerGone, TimeIsUp, WireError):
+            ready = None
         if isinstance(ready, Ready):
             self.connection = connection
+        else:
+            self.close_sandbox()
 
 
 def _defines(cell: NotebookNode) -> bool:

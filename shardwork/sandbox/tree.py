@@ -38,7 +38,6 @@ MAX_TASKS = 4 * MAX_PROCESSES
 FORK_S = 60.0
 DEATH_S = 2.0
 """Seconds within which everything of a sandbox is gone once it was killed."""
-CHANNELS = ("shell", "stdin", "control", "iopub")
 # A user of the machine that nobody is: one for each sandbox, so that none may touch another's.
 _FIRST_UID, _UIDS = 0x4000_0000, 0x2000_0000
 
@@ -48,8 +47,8 @@ M = TypeVar("M", bound=msgspec.Struct)
 class Sandbox:
     """One kernel's process tree: forked by a zygote, bounded, watched, killed, cleaned up.
 
-    `SandboxProvisioner` starts it. Closing twice is allowed. `left_alive` is true if it could not
-    be ended in time.
+    `cells_end` is the trusted end of the runner's connection, `judge_end` of the kernel's. Closing
+    twice is allowed. `left_alive` is true if it could not be ended in time.
     """
 
     def __init__(self, limits: Limits, zygote: Zygote, files: str = "") -> None:
@@ -57,9 +56,9 @@ class Sandbox:
         self._zygote = zygote
         self._files = files
         self._scratch = Path(tempfile.mkdtemp(prefix="sw-"))
-        self.address = str(self._scratch / "k")  # short: a socket's path may hold 107 characters
-        self.key = secrets.token_hex(32)
-        self.judge_end, self._sandbox_end = socket.socketpair()
+        self.judge_end, kernel_end = socket.socketpair()
+        self.cells_end, runner_end = socket.socketpair()
+        self._given = (kernel_end, runner_end)
         self._reply: socket.socket | None = None
         self._init: int | None = None
         self._kernel: int | None = None
@@ -92,17 +91,12 @@ class Sandbox:
 
     def start(self) -> None:
         """Have it forked and wait until it is shut in. Raises ZygoteFailed."""
-        with contextlib.ExitStack() as listening:
-            listeners = [listening.enter_context(_listener(p)) for p in self._paths()]
-            fds = (self._sandbox_end.fileno(), *(s.fileno() for s in listeners))
-            self._forked(msgspec.structs.replace(self._order(), key=self.key), fds)
-        self._sandbox_end.close()
+        self._forked(self._order())
         self._kernel = self._hear(Started)[1][0]
 
     def describe(self) -> dict[str, str]:
         """Have a child forked that only says what it can see. Raises ZygoteFailed."""
-        order = msgspec.structs.replace(self._order(), describe=True)
-        self._forked(order, (self._sandbox_end.fileno(),))
+        self._forked(msgspec.structs.replace(self._order(), describe=True))
         described, _ = self._hear(Described)
         return described.facts
 
@@ -133,12 +127,9 @@ class Sandbox:
             self._cgroup.close()
         if self._zygote.plan.single_use:
             self._zygote.close()
-        self.judge_end.close()
-        self._sandbox_end.close()
+        for sock in (self.judge_end, self.cells_end, *self._given):
+            sock.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def _paths(self) -> list[str]:
-        return [f"{self.address}-{number}" for number, _ in enumerate(CHANNELS, start=1)]
 
     def _order(self) -> Fork:
         plan = self._zygote.plan
@@ -151,10 +142,11 @@ class Sandbox:
             shutil.copytree(self._files, work, dirs_exist_ok=True)
         return Fork(work=str(work), host_uid=uid)
 
-    def _forked(self, order: Fork, fds: tuple[int, ...]) -> None:
+    def _forked(self, order: Fork) -> None:
         self._reply, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._zygote.fork(order, (theirs.fileno(), *fds))
+        judge, cells = self._given
+        with theirs, judge, cells:
+            self._zygote.fork(order, (theirs.fileno(), judge.fileno(), cells.fileno()))
         self._init = self._hear(Forked)[1][0]
         pid = _pid_of(self._init)
         memory_bytes, scratch_bytes = self._limits.memory_mb << 20, self._limits.scratch_mb << 20
@@ -211,13 +203,6 @@ class Sandbox:
                 self.log = heard[0].log
                 return
         self.left_alive = self._init is not None and not _has_ended(self._init, 0.0)
-
-
-def _listener(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    sock.bind(path)
-    sock.listen(8)
-    return sock
 
 
 def _signal(process: int, number: int) -> None:

@@ -38,6 +38,8 @@ class Plan(msgspec.Struct, frozen=True):
     begin: Begin
     single_use: bool = False
     """Whether a zygote may fork only once, because it is itself the sandbox."""
+    filters: tuple[bytes, ...] = ()
+    """System call filters over the zygote itself, where it is itself the sandbox."""
     machine_root: bool = False
     """Whether children must become another user of the machine first."""
     cgroup: bool = False
@@ -82,18 +84,26 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         package_root = str(Path(__file__).resolve().parents[2])
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": package_root}
+        environment = {"PATH": self.plan.begin.environment.get("PATH", os.defpath)}
+        environment["PYTHONPATH"] = package_root
         given = self.plan.begin.environment
         # What the C library and OpenMP read when they are loaded must be there from the start.
         early = {k: v for k, v in given.items() if k.endswith("_THREADS") or k.startswith("PYTHON")}
         environment |= early
         settings = [f"{name}={value}" for name, value in environment.items()]
         program = [sys.executable, "-P", "-m", "shardwork.inside", str(theirs.fileno())]
-        with theirs:
+        with theirs, contextlib.ExitStack() as filters:
+            command, passed = list(self.plan.command), [theirs.fileno()]
+            for bpf in self.plan.filters:
+                file = filters.enter_context(tempfile.TemporaryFile())
+                file.write(bpf)
+                file.seek(0)
+                command[1:1] = ["--add-seccomp-fd", str(file.fileno())]
+                passed.append(file.fileno())
             self._process = subprocess.Popen(
-                [*self.plan.command, "env", *settings, *program],
+                [*command, "env", *settings, *program],
                 stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-                env=environment, pass_fds=[theirs.fileno()], start_new_session=True,
+                env=environment, pass_fds=passed, start_new_session=True,
             )  # fmt: skip
         try:
             send(ours, self.plan.begin)

@@ -1,7 +1,8 @@
 """Frames over a stream socket: four bytes of length, then one MessagePack message.
 
 Every wait has a deadline, for writing as for reading: a peer that stops reading, or sends one byte
-a second, ends at the same moment as one that sends nothing.
+a second, ends at the same moment as one that sends nothing. What a frame would need in memory is
+known before an object is made of it, and an `Allowance` bounds what a peer may send in all.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from shardwork.wire.size import decoded_bytes
 from shardwork.wire.values import WireError
 
 MAX_FRAME_BYTES = 32 << 20
+MAX_DECODED_BYTES = 3 * MAX_FRAME_BYTES
+"""At most what the objects of one message may take, by the estimate of `shardwork.wire.size`."""
 _LENGTH = struct.Struct(">I")
 
 Sent = TypeVar("Sent")
@@ -52,6 +56,24 @@ class Deadline:
         raise TimeIsUp
 
 
+class Allowance:
+    """How many bytes and messages a peer may send, alone and as a part of a larger allowance."""
+
+    def __init__(self, limit_bytes: int, messages: int, *, within: Allowance | None = None) -> None:
+        self._bytes_left = limit_bytes
+        self._messages_left = messages
+        self._within = within
+
+    def spend(self, size_bytes: int) -> None:
+        """Count one message of `size_bytes`, before it is read. Raises WireError above a bound."""
+        if self._within is not None:
+            self._within.spend(size_bytes)
+        self._bytes_left -= size_bytes + _LENGTH.size
+        self._messages_left -= 1
+        if self._bytes_left < 0 or self._messages_left < 0:
+            raise WireError("more bytes or messages in all than are accepted")
+
+
 class Connection(Generic[Sent, Received]):
     """Typed messages over a connected stream socket; sending is safe from several threads."""
 
@@ -81,17 +103,24 @@ class Connection(Generic[Sent, Received]):
                 except OSError as error:
                     raise PeerGone from error
 
-    def receive(self, deadline: Deadline) -> Received:
-        """Return the next message. Raises WireError if it is malformed, TimeIsUp, PeerGone."""
+    def receive(self, deadline: Deadline, allowance: Allowance | None = None) -> Received:
+        """Return the next message. Raises WireError if it is malformed or too much, TimeIsUp,
+        PeerGone.
+        """
         size = _LENGTH.unpack(self._read(_LENGTH.size, deadline))[0]
         if size > MAX_FRAME_BYTES:
             raise WireError(f"a frame of {size} bytes; at most {MAX_FRAME_BYTES} are accepted")
+        if allowance is not None:
+            allowance.spend(size)
+        body = self._read(size, deadline)
+        if decoded_bytes(body, MAX_DECODED_BYTES) > MAX_DECODED_BYTES:
+            raise WireError(f"a message that would take more than {MAX_DECODED_BYTES} bytes")
         try:
-            return self._decoder.decode(self._read(size, deadline))
+            return self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise WireError(f"a malformed message: {error}") from None
+            raise WireError(f"a malformed message: {str(error)[:200]}") from None
 
-    def _read(self, size: int, deadline: Deadline) -> bytes:
+    def _read(self, size: int, deadline: Deadline) -> bytearray:
         while len(self._buffer) < size:
             deadline.wait(self._sock, writing=False)
             try:
@@ -103,8 +132,7 @@ class Connection(Generic[Sent, Received]):
             if not chunk:
                 raise PeerGone
             self._buffer += chunk
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
+        data, self._buffer = self._buffer, bytearray()  # never more than was asked for
         return data
 
     def close(self) -> None:

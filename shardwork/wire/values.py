@@ -7,13 +7,14 @@ NumPy array, `["g", dtype, bytes]` NumPy scalar, `["T", dtype, shape, bytes]` to
 `["r", kind, id]` reference to an object that stays in the sandbox, `["o", type, text]` an object
 that does not travel. Tuples and lists, ints and bools, Python and NumPy numbers stay different.
 
-Size and depth are bounded on the way out as on the way in.
+Size and depth are bounded on the way out as on the way in. So is the work: keys that were made to
+have one hash would turn a dict into a list that is searched from its beginning for each of them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sized
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any
 
 import msgspec
@@ -22,10 +23,16 @@ import numpy as np
 MAX_DEPTH = 24
 MAX_ITEMS = 2_000_000
 MAX_TEXT = 8 << 20
+MAX_SAME_HASH = 64
+"""Keys of one dict, or elements of one set, that may share a hash. 34 floats do by their nature."""
 _INT64 = range(-(2**63), 2**63)
-_DTYPE_KINDS = frozenset("biufc")
-# np.dtype() would evaluate parts of a longer text ("(2,)f8"), and warn of retired names.
-_DTYPE = re.compile(r"[<|][biufc]\d{1,2}")
+# np.dtype() would evaluate parts of a longer text ("(2,)f8"), and warn of retired names. A long
+# double is not among them: what it holds depends on the machine, and it is no Python number.
+_DTYPES = {
+    name: np.dtype(name)
+    for name in ("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8",
+                 "<f2", "<f4", "<f8", "<c8", "<c16")
+}  # fmt: skip
 
 
 class WireError(Exception):
@@ -115,10 +122,10 @@ class _Writer(_Counted):
         known = self._by_type.get(type(value))
         if known is not None:
             return known(value, depth + 1)
-        if type(value) is np.ndarray and value.dtype.kind in _DTYPE_KINDS:
+        if type(value) is np.ndarray and _travels(value.dtype):
             return ["n", *_array_parts(value)]
-        if isinstance(value, np.generic) and value.dtype.kind in _DTYPE_KINDS:
-            return ["g", value.dtype.newbyteorder("<").str, value.tobytes()]
+        if isinstance(value, np.generic) and _travels(value.dtype):
+            return ["g", *_array_parts(np.asarray(value))[::2]]
         if self._other is None:
             raise WireError(f"a value of type {type(value).__name__} cannot travel")
         return self.write(self._other(value), depth + 1)
@@ -139,7 +146,7 @@ class _Reader(_Counted):
         self._by_tag: dict[str, Callable[[list[Any], int], Any]] = {
             "l": self._all,
             "t": lambda rest, depth: tuple(self._all(rest, depth)),
-            "s": lambda rest, depth: frozenset(self._all(rest, depth)),
+            "s": lambda rest, depth: _set(self._all(rest, depth)),
             "d": self._dict,
             "i": lambda rest, depth: _large_int(*rest),
             "c": lambda rest, depth: _complex(*rest),
@@ -164,7 +171,8 @@ class _Reader(_Counted):
         try:
             return known(tree[1:], depth + 1)
         except (TypeError, ValueError, IndexError, OverflowError) as error:
-            raise WireError(f"a malformed value with tag {tree[0]!r}: {error}") from None
+            reason = str(error)[:200]
+            raise WireError(f"a malformed value with tag {tree[0]!r}: {reason}") from None
 
     def _all(self, rest: list[Any], depth: int) -> list[Any]:
         return [self.read(item, depth) for item in rest]
@@ -172,7 +180,33 @@ class _Reader(_Counted):
     def _dict(self, rest: list[Any], depth: int) -> dict[Any, Any]:
         if len(rest) % 2:
             raise WireError("a dict with a key and no value")
-        return dict(zip(self._all(rest[::2], depth), self._all(rest[1::2], depth), strict=True))
+        keys = self._all(rest[::2], depth)
+        _bound_hashes(keys)
+        made = dict(zip(keys, self._all(rest[1::2], depth), strict=True))
+        _require_distinct(keys, made, "a dict with a key twice")
+        return made
+
+
+def _set(items: list[Any]) -> frozenset[Any]:
+    _bound_hashes(items)
+    made = frozenset(items)
+    _require_distinct(items, made, "a set with an element twice")
+    return made
+
+
+def _bound_hashes(keys: Sequence[object]) -> None:
+    if len(keys) > MAX_SAME_HASH and max(Counter(map(hash, keys)).values()) > MAX_SAME_HASH:
+        raise WireError(f"more than {MAX_SAME_HASH} keys with one hash")
+
+
+def _require_distinct(keys: Sequence[object], made: Sized, problem: str) -> None:
+    # Objects that do not travel are all equal to their type's name, and to nothing else.
+    if len(made) != len(keys) and not any(type(key) is Opaque for key in keys):
+        raise WireError(problem)
+
+
+def _travels(dtype: np.dtype[Any]) -> bool:
+    return dtype.newbyteorder("<").str in _DTYPES
 
 
 def _bounded(text: Sized) -> Any:
@@ -229,9 +263,9 @@ def _array_parts(array: np.ndarray[Any, Any]) -> tuple[str, list[int], bytes]:
 def _array(dtype: object, shape: object, raw: object) -> np.ndarray[Any, Any]:
     if not isinstance(dtype, str) or not isinstance(raw, bytes):
         raise WireError("a malformed array")
-    if not _DTYPE.fullmatch(dtype) or not isinstance(shape, list) or len(shape) > 16:
+    kind = _DTYPES.get(dtype)
+    if kind is None or not isinstance(shape, list) or len(shape) > 16:
         raise WireError("an array of a type or rank that does not travel")
-    kind = np.dtype(dtype)
     count = 1
     for size in shape:
         if type(size) is not int or not 0 <= size <= MAX_TEXT * 8:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
+import itertools
 import json
 import multiprocessing
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +23,7 @@ from shardwork.course import Course, load_course
 from shardwork.errors import ShardworkError
 from shardwork.feedback import page_on_file
 from shardwork.gradebook import lock, read_hand_grading, write_gradebook
+from shardwork.record import Record, Verdict
 from shardwork.recordfile import write_record
 from tests import factories
 from tests.factories import ASSIGNMENT
@@ -200,6 +207,14 @@ def test_a_name_that_nbgrader_would_read_as_a_pattern_fails_alone(course: Course
     assert set(write_gradebook(course, ASSIGNMENT, records).failed) == {"[a]"}
 
 
+def test_a_name_that_formgrader_would_write_as_html_fails_alone(course: Course) -> None:
+    names = ["<img src=x onerror=alert(1)>", '";alert(1);"', "a>b"]
+    records = [*map(factories.record, names), factories.record("R&D O'Brien")]
+    result = write_gradebook(course, ASSIGNMENT, records)
+    assert set(result.failed) == set(names)
+    assert result.redone == ("R&D O'Brien",)
+
+
 def test_two_writers_cannot_write_at_once(course: Course) -> None:
     context = multiprocessing.get_context("spawn")
     held, release = context.Event(), context.Event()
@@ -263,6 +278,151 @@ def test_nbgraders_own_feedback_is_our_page(course: Course) -> None:
         assert path.read_text(encoding="utf-8") == page_on_file(course, ASSIGNMENT, student)
 
 
+EDITS: dict[str, dict[str, Any]] = {
+    # What each student has put into the metadata of the test cell of `key_stats`; full points 5.
+    "s03_starter": {"points": 1e6},
+    "s04_group": {"points": float("nan")},
+    "s05_group": {"points": -5},
+    "s06_means": {"points": "5"},
+    "s08_raises": {"grade": False},
+    "s09_endless": {"solution": True, "locked": False},
+    "s10_kills": {"task": True, "grade": False, "solution": True, "cell_type": "markdown"},
+    "s12_ours": {"checksum": "0" * 32, "schema_version": 3},
+}
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["shardwork", "nbgrader"])
+def test_planted_outputs_and_edited_marks_leave_points_and_flags_as_on_record(
+    course: Course, own: bool
+) -> None:
+    for student, edit in EDITS.items():
+        path = _submission(course, student)
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            marks = cell["metadata"].get("nbgrader", {})
+            if marks.get("grade_id") == "test_key_stats":
+                marks.update(edit)
+            if cell["cell_type"] == "code":
+                cell["outputs"] = [
+                    {"output_type": "execute_result", "execution_count": 1, "metadata": {},
+                     "data": {"text/plain": "5.0", "text/html": "<b>PLANTED</b>"}},
+                    {"output_type": "stream", "name": "stdout", "text": "PLANTED"},
+                ]  # fmt: skip
+            if marks.get("grade_id") == "key_stats":  # a code cell that is graded by hand, or not
+                marks.update({"solution": False, "grade": True, "points": 100})
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+    course.gradebook.unlink()
+    shutil.rmtree(course.autograded)
+
+    if own:
+        assert not write_gradebook(course, ASSIGNMENT, factories.a_class()).failed
+    else:
+        done = _nbgrader(course, "autograde", ASSIGNMENT)
+        assert done.returncode == 0, done.stderr
+
+    assert _points(course) == RIGHT_POINTS
+    grades = _grades(course)
+    flagged = {
+        s for s, cells in grades.items() if any(c["needs_manual_grade"] for c in cells.values())
+    }
+    assert flagged == {"s12_ours"}
+    for student in RIGHT_POINTS:
+        assert {n: c["max_score"] for n, c in grades[student].items()} == {
+            "test_key_stats": 5.0, "test_top_words": 3.0
+        }  # fmt: skip
+        assert "PLANTED" not in json.dumps(_autograded(course, student))
+
+
+STEPS = [
+    # Where the writing of a submission is cut off: a function of nbgrader's, and at which call.
+    ("nbgrader.converters.base.BaseConverter.init_assignment", 1),
+    ("nbgrader.preprocessors.SaveAutoGrades._add_score", 2),
+    ("nbgrader.preprocessors.SaveAutoGrades._add_comment", 1),
+    ("shardwork.nbgrader_bridge.MarkForReview.preprocess", 1),
+    ("nbgrader.preprocessors.AssignLatePenalties.preprocess", 1),
+    ("nbgrader.converters.base.BaseConverter.write_single_notebook", 1),
+    ("nbgrader.converters.base.BaseConverter.write_single_notebook", 2),
+    ("nbgrader.converters.base.BaseConverter.set_permissions", 1),
+    ("shardwork.gradebook._time_stamp", 5),
+]
+
+
+@pytest.mark.parametrize(("step", "call"), STEPS)
+def test_killed_at_any_step_and_run_again_the_gradebook_equals_the_records(
+    course: Course, changed_state: Any, step: str, call: int
+) -> None:
+    records = _changed_class()
+    _killed_at(course, records, step, call)
+    result = write_gradebook(course, ASSIGNMENT, records)
+    assert result.failed == {}
+    assert _state(course) == changed_state
+    assert write_gradebook(course, ASSIGNMENT, records).redone == ()
+
+
+@pytest.fixture(scope="module")
+def changed_state(written: Course, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What `_changed_class` looks like in a gradebook that nothing ever interrupted."""
+    root = tmp_path_factory.mktemp("clean") / "course"
+    shutil.copytree(written.root, root)
+    course = load_course(root)
+    course.gradebook.unlink()
+    shutil.rmtree(course.autograded)
+    assert write_gradebook(course, ASSIGNMENT, _changed_class()).failed == {}
+    return _state(course)
+
+
+def _changed_class() -> list[Record]:
+    """The class, judged anew: points lower than before, an error of ours come and one gone."""
+    records = factories.a_class()
+    records[0] = factories.record("s01_right", exercises=(factories.exercise(points=1.0),))
+    ours = factories.check(Verdict.ERROR)
+    records[1] = factories.record(
+        "s02_other_way",
+        exercises=(
+            factories.exercise(points=2.0, checks=(ours,), provisional=True),
+            factories.exercise("top_words"),
+        ),
+    )
+    records[11] = factories.record("s12_ours")
+    return records
+
+
+@pytest.mark.parametrize(
+    ("step", "call"),
+    [
+        ("nbgrader.api.get_alembic_version", 1),
+        ("shardwork.release.register_assignment", 1),
+        ("nbgrader.preprocessors.SaveCells.preprocess", 1),
+        ("nbgrader.api.Gradebook.update_or_create_assignment", 1),
+    ],
+)
+def test_killed_while_the_gradebook_is_made_and_run_again_it_is_whole(
+    course: Course, step: str, call: int
+) -> None:
+    import sqlite3
+
+    course.gradebook.unlink()
+    records = factories.a_class()[:2]
+    _killed_at(course, records, step, call)
+    assert write_gradebook(course, ASSIGNMENT, records).failed == {}
+    assert _points(course) == {"s01_right": 8.0, "s02_other_way": 8.0}
+    with contextlib.closing(sqlite3.connect(course.gradebook)) as database:
+        assert database.execute("SELECT count(*) FROM alembic_version").fetchall() == [(1,)]
+
+
+def test_an_export_has_no_formula_and_no_shifted_column(course: Course) -> None:
+    names = ["=1+1", "+a", "-a", "@a", "x, y", "＝a", "O'Brien"]
+    write_gradebook(course, ASSIGNMENT, [factories.record(name) for name in names])
+    done = _nbgrader(course, "export", "--to=grades.csv")
+    assert done.returncode == 0, done.stderr
+    text = (course.root / "grades.csv").read_text(encoding="utf-8")
+    table = list(csv.DictReader(io.StringIO(text)))
+    found = {row["student_id"]: float(row["score"]) for row in table}
+    guarded = {"'=1+1", "'+a", "'-a", "'@a", "x, y", "'＝a", "O'Brien"}
+    assert found == RIGHT_POINTS | dict.fromkeys(guarded, 8.0)
+    assert {row["max_score"] for row in table} == {"8.0"}
+
+
 def test_formgraders_autograde_gives_the_same_points_without_a_kernel(
     course: Course, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,18 +441,54 @@ def test_formgraders_autograde_gives_the_same_points_without_a_kernel(
 
 
 def test_formgrader_shows_no_script_of_a_student(course: Course) -> None:
+    # What a browser makes of it is in tests/browser; here are notebooks that no browser gets.
     import nbformat
-    from nbconvert.exporters import HTMLExporter
 
-    from shardwork.nbgrader_bridge import options
-
-    notebook = factories.source_notebook()
     attack = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-    notebook.cells.append(nbformat.v4.new_markdown_cell(attack))
-    notebook.cells.append(nbformat.v4.new_raw_cell(attack))
-    html, _ = HTMLExporter(config=options(course)).from_notebook_node(notebook)
+    notebook = factories.source_notebook()
+    cells = [
+        nbformat.v4.new_markdown_cell(attack),
+        nbformat.v4.new_markdown_cell("![x](attachment:missing.png)" + attack),
+        nbformat.v4.new_raw_cell(attack),
+        nbformat.v4.new_code_cell("1", execution_count=7),
+        nbformat.v4.new_markdown_cell("**bold** [site](https://example.org) `a < b`"),
+    ]
+    notebook.cells += cells
+    html = _as_formgrader(course, notebook)
     assert "<script>alert(1)" not in html
     assert "<img src=x" not in html
+    assert "<strong>bold</strong>" in html
+    assert 'href="https://example.org"' in html
+    assert "<code>a &lt; b</code>" in html
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["<script>1</script>", {"a": "<script>1</script>"}, ["<script>1</script>"], float("nan")],
+)
+def test_no_part_of_a_notebook_comes_through_with_another_type_than_its_own(value: Any) -> None:
+    from shardwork.sanitizer import Sanitized
+
+    cell = {
+        "cell_type": "code", "id": value, "source": "1", "execution_count": value,
+        "metadata": {"tags": [value], "nbgrader": {"grade_id": "a", "points": value, "grade": 1}},
+        "outputs": [
+            {"output_type": "execute_result", "execution_count": value,
+             "data": {"image/png": value, "image/svg+xml": value, "text/html": value},
+             "metadata": {"image/png": {"width": value}}},
+            {"output_type": value},
+            value,
+        ],
+    }  # fmt: skip
+    whole = {"cells": [cell, {"cell_type": value}], "metadata": {"title": value, "widgets": value}}
+    clean, resources = Sanitized().preprocess(whole, {"student": "<b>", "index": 1})
+    assert "<script>" not in json.dumps(clean)
+    assert clean.cells[0].metadata == {
+        "nbgrader": {
+            "grade_id": "a", "grade": False, "solution": False, "task": False, "locked": False
+        }
+    }  # fmt: skip
+    assert resources == {"student": "&lt;b&gt;", "index": 1}
 
 
 @pytest.mark.parametrize(
@@ -308,6 +504,66 @@ def test_points_that_nbgrader_would_misread_never_reach_it(
     score = score_cell(record, "test_key_stats", 5.0)
     assert score.points == scored
     assert score.needs_review == (scored is None)
+
+
+def _as_formgrader(course: Course, notebook: Any) -> str:
+    """Make a page as formgrader does: a plain HTMLExporter with the course's options."""
+    from nbconvert.exporters import HTMLExporter
+
+    from shardwork.nbgrader_bridge import options
+
+    html, _ = HTMLExporter(config=options(course)).from_notebook_node(notebook)
+    return str(html)
+
+
+def _killed_at(course: Course, records: list[Record], step: str, call: int) -> None:
+    """Write the gradebook in a process that is gone at the given call of `step`."""
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=_write_until, args=(course.root, records, step, call))
+    child.start()
+    child.join(120)
+    assert child.exitcode == 9, "it was to be killed, and was not"
+
+
+def _write_until(root: Path, records: list[Record], step: str, call: int) -> None:
+    tempfile.tempdir = str(root)  # what a killed writer leaves goes with the test
+    owner, name = step.rpartition(".")[::2]
+    target = pkgutil.resolve_name(owner)
+    original, calls = getattr(target, name), itertools.count(1)
+
+    def last(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            os._exit(9)
+        return original(*args, **kwargs)
+
+    setattr(target, name, last)
+    write_gradebook(load_course(root), ASSIGNMENT, records)
+    os._exit(0)
+
+
+def _state(course: Course) -> Any:
+    """Everything that people see of a gradebook: grades, flags, comments, notebooks."""
+    keys = ("auto_score", "manual_score", "needs_manual_grade", "max_score", "extra_credit")
+    grades = {
+        (student, name): tuple(grade[key] for key in keys)
+        for student, cells in _grades(course).items()
+        for name, grade in cells.items()
+    }
+    with _gradebook(course) as gradebook:
+        comments = {
+            (submission.student.id, comment.name): (comment.auto_comment, comment.manual_comment)
+            for submission in gradebook.assignment_submissions(ASSIGNMENT)
+            for notebook in submission.notebooks
+            for comment in notebook.comments
+        }
+    return (
+        grades,
+        comments,
+        {
+            path.relative_to(course.root): content
+            for path, (_, content) in _files(course.autograded).items()
+        },
+    )
 
 
 def _release(course: Course) -> None:

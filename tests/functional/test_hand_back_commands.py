@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shardwork import progress
+from shardwork.batch import Graded, Settings
+from shardwork.classtable import encode, print_class
 from shardwork.command import main
-from shardwork.course import Course
+from shardwork.course import Course, Isolation
 from shardwork.errors import ExitCode
+from shardwork.handback import HandedBack
+from shardwork.progress import Outcome, grade_with_progress
+from shardwork.record import Cause, Verdict
 from shardwork.recordfile import record_path, write_record
 from tests import factories
 from tests.factories import ASSIGNMENT
@@ -100,3 +108,68 @@ def test_a_language_that_the_course_does_not_have_is_a_usage_error(
 ) -> None:
     assert _run(course, "report", "--language", "fr") == ExitCode.USAGE
     assert "the course has: en" in capsys.readouterr().err
+
+
+ESCAPES = "\x1b[31m\x1b]0;title\x07\x9b2J\u202e\u200b\x00\r\x08"
+MARKUP = "[red]x[/red] [/nothing] [link=http://sink.invalid]y[/link]"
+HOSTILE = f"{ESCAPES}{MARKUP}\nproblem: forged line"
+HIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def _hostile_outcome() -> Outcome:
+    """A class in which every text that a terminal shows comes from a student."""
+    check = factories.check(Verdict.FAILED, cause=Cause.RAISED, code=HOSTILE, message=HOSTILE)
+    exercises = (factories.exercise(points=0, checks=(check,)),)
+    graded = (
+        Graded(HOSTILE, factories.record(HOSTILE, exercises=exercises), True),
+        Graded(HOSTILE, factories.record(HOSTILE, status="refused", reason=HOSTILE), False),
+        Graded(HOSTILE, None, False, problem=HOSTILE),
+    )
+    return Outcome(ASSIGNMENT, graded, HandedBack((), None, (HOSTILE,)), 1.0)
+
+
+def test_the_table_of_a_class_has_no_terminal_sequence_and_no_markup_of_a_student(
+    course: Course, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_class(course, _hostile_outcome(), {HOSTILE: HOSTILE})
+    printed = capsys.readouterr().out
+    assert not HIDDEN.search(printed)
+    assert "[red]x[/red]" in printed  # shown as it was written, and no error about [/nothing]
+    forged = [line for line in printed.splitlines() if line.startswith("problem: forged")]
+    assert forged == []
+
+
+def test_the_json_of_a_class_has_no_character_that_a_terminal_obeys(course: Course) -> None:
+    assert not HIDDEN.search(encode(_hostile_outcome()))
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_shows_no_terminal_sequence_and_no_markup_of_a_student(
+    course: Course,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+) -> None:
+    outcome = _hostile_outcome()
+
+    def grade(*_: Any, done: Any, **__: Any) -> list[Graded]:
+        for one in outcome.graded:
+            done(one)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress, "grade", grade)
+    monkeypatch.setattr("sys.argv", ["shardwork", "grade", "--student", HOSTILE])
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "400")
+    settings = Settings(Isolation.NONE, 1)
+    with pytest.raises(KeyboardInterrupt):
+        grade_with_progress(course, course.assignment(ASSIGNMENT), settings, ["x", "y", "z"])
+    printed = capsys.readouterr().err
+    assert "[red]x[/red]" in printed
+    assert "\x1b]0;" not in printed
+    assert "sink.invalid]y[/link]" in printed
+    if not terminal:
+        assert not HIDDEN.search(printed)
+    for hidden in ("\x9b", "\u202e", "\u200b", "\x00", "\x08", "\x1b[31m\x1b"):
+        assert hidden not in printed

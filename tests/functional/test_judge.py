@@ -220,8 +220,10 @@ def test_after_two_hangs_or_deaths_the_rest_of_the_exercise_is_not_tried(
     assert "Not tried" in class_of_fates.checks(name)[2].message
 
 
-def test_each_hang_or_death_costs_one_new_sandbox_and_nothing_else(class_of_fates) -> None:
-    assert class_of_fates.end.starts == 1 + 2 + 2
+def test_a_hang_costs_one_new_sandbox_and_a_death_in_a_shared_one_is_tried_again(
+    class_of_fates,
+) -> None:
+    assert class_of_fates.end.starts == 1 + 2 + 3
 
 
 def test_no_message_for_students_holds_a_path_or_a_hidden_value(class_of_fates) -> None:

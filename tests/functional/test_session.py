@@ -15,7 +15,6 @@ from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import StudentFault
 from shardwork.record import Cause
 from shardwork.sandbox import isolation
-from shardwork.sandbox.client import MAX_OUTPUT_BYTES
 from shardwork.sandbox.session import Session
 from tests import sandboxes
 
@@ -124,8 +123,6 @@ def test_output_is_bounded_and_shown_as_plain_text(start) -> None:
         f="def f():\n    return 1",
     )
     much, sly = session.outcomes["much"], session.outcomes["sly"]
-    cell = next(cell for cell in session.notebook.cells if cell.id == "much")
-    assert sum(len(output.text) for output in cell.outputs) == MAX_OUTPUT_BYTES
     assert len(much.text) < 5_000
     assert sly.text == "red ⟨U+202E⟩\n"
     assert "\x1b" not in sly.error

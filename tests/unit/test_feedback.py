@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import re
+import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +16,20 @@ import pytest
 from babel.messages.extract import extract_from_file
 
 from shardwork.course import Course
-from shardwork.feedback import feedback_page, show_points, write_feedback
+from shardwork.feedback import feedback_page, write_feedback
 from shardwork.gradebook import HandGrading
-from shardwork.record import Cause, CellOutcome, Notice, NoticeKind, Record, Verdict
+from shardwork.pages import show_points
+from shardwork.record import (
+    Cause,
+    CellOutcome,
+    CheckResult,
+    ExerciseResult,
+    Notice,
+    NoticeKind,
+    Record,
+    Verdict,
+)
+from shardwork.sentences import SENTENCES, course_sentences, shown_number
 from tests import factories
 from tests.factories import ASSIGNMENT
 
@@ -24,16 +37,24 @@ pytestmark = pytest.mark.unit
 
 REPOSITORY = Path(__file__).parents[2]
 CATALOGUE = REPOSITORY / "locale" / "ja" / "LC_MESSAGES" / "shardwork.po"
+GRADER = '''\
+def test_values(student):
+    """The figures of every key are right."""
+    found = student.value("key_stats", as_=list)
+    assert found, blame(because="Every one of the 20,000 values crossed the network.")
+    assert found, blame(because="The mean is off by {percent:.1f} %.", percent=4.04)
+    assert found, blame(because="" if found else "Written to {place}.", place="somewhere")
+    assert found, blame(because="Your notebook holds two answers.")
+'''
 HOSTILE = "</pre><script>alert(1)</script>\x1b[31m\u202e<img src=x onerror=alert(2)>"
 
 
 @pytest.fixture
 def course(tmp_path: Path) -> Course:
     """A course with misconceptions, and with the engine's own Japanese catalogue."""
-    course = factories.course(tmp_path)
-    folder = course.graders / ASSIGNMENT
-    folder.mkdir(parents=True)
-    (folder / "misconceptions.toml").write_text(factories.MISCONCEPTIONS, encoding="utf-8")
+    course = factories.write_course(tmp_path, ("en", "ja"))
+    path = course.graders / ASSIGNMENT / "test_key_stats.py"
+    path.write_text(GRADER, encoding="utf-8")
     catalogues = course.locale / "ja" / "LC_MESSAGES"
     catalogues.mkdir(parents=True)
     (catalogues / "shardwork.po").write_bytes(CATALOGUE.read_bytes())
@@ -143,10 +164,21 @@ def test_a_students_text_is_shown_and_never_markup_nor_a_control_character(cours
     assert "&lt;script&gt;alert(1)" in html
 
 
-def test_a_page_is_bounded_whatever_a_notebook_prints(course: Course) -> None:
-    cells = tuple(CellOutcome(f"added-{i}", None, "ran", "x" * 1_000_000) for i in range(10))
-    html = feedback_page(factories.record(cells=cells), course, "en")
-    assert len(html) < 100_000
+@pytest.mark.parametrize("unit", ["x", '"', "\u202e", "\n&", "表"])
+def test_a_page_is_bounded_whatever_a_notebook_prints(course: Course, unit: str) -> None:
+    cells = tuple(
+        CellOutcome(f"added-{i}", None, "raised", unit * 20_000, unit * 20_000) for i in range(200)
+    )
+    notices = tuple(
+        Notice(NoticeKind.METADATA_EDITED, f"{i} {unit * 200}", "", flagged=True)
+        for i in range(2_000)
+    )
+    html = feedback_page(factories.record(cells=cells, notices=notices), course, "en")
+    assert len(html.encode()) < 100_000
+    # 200 cells: those that are shown, and the number that is told
+    told = re.search(r"The output of (\d+) more cells", html)
+    assert told is not None
+    assert html.count("<h3>Cell <code>") + int(told[1]) == 200
 
 
 def test_what_the_course_itself_prints_is_not_on_the_page_unless_it_went_wrong(
@@ -186,6 +218,141 @@ def test_detail_evidence_and_the_text_of_notices_are_not_the_students(course: Co
         assert "bwrap" not in html
         assert "Two cells claim" not in html
         assert "GROUP_BY_KEY" not in html
+
+
+def _planted() -> tuple[Record, dict[str, str]]:
+    """Return a record with a word of its own in every text, and the words by where they are."""
+    words: dict[str, str] = {}
+
+    def word(place: str) -> str:
+        return words.setdefault(place, f"Canary{len(words):02d}x")
+
+    def check(verdict: Verdict, cause: Cause | None) -> CheckResult:
+        at = verdict.value
+        return CheckResult(
+            word(f"check.name {at}"), word(f"check.line {at}"), verdict, cause,
+            word(f"check.code {at}"), word(f"check.message {at}"), word(f"check.detail {at}"),
+            {"text": word(f"check.evidence {at}")},
+        )  # fmt: skip
+
+    checks = (
+        check(Verdict.PASSED, None),
+        check(Verdict.FAILED, Cause.OBSERVED),
+        check(Verdict.ERROR, None),
+        check(Verdict.SKIPPED, None),
+        factories.check(
+            Verdict.FAILED, cause=Cause.RAISED, message="It raised {type}.", code="GROUP_BY_KEY",
+            evidence={"type": word("class of an exception")},
+        ),
+        factories.check(
+            Verdict.FAILED, cause=Cause.WRONG_TYPE,
+            message="`{name}` should return {wanted}; it returned {found}.",
+            evidence={"name": "key_stats", "wanted": "an RDD", "found": f"a `{word('type')}`"},
+        ),
+        factories.check(
+            Verdict.FAILED, message="Written to {place}.", evidence={"place": word("a text")}
+        ),
+    )  # fmt: skip
+    exercises = (
+        ExerciseResult("key_stats", word("exercise.key"), 1.0, 5.0, checks),
+        ExerciseResult(word("exercise.name"), word("exercise.key 2"), 1.0, 5.0, ()),
+    )
+    record = factories.record(
+        word("student"),
+        points=0.0,
+        exercises=exercises,
+        cells=(
+            CellOutcome("x", word("cell.grade_id"), "ran", word("cell.text"), word("cell.error")),
+            CellOutcome(f"added-{word('cell.cell_id')}", None, "raised", "", "..."),
+        ),
+        notices=(
+            Notice(
+                NoticeKind.CELL_MISSING, word("notice.subject"), word("notice.text"), flagged=True
+            ),
+        ),
+        reason=word("reason"),
+        submission_digest=f"sha256:{word('digest')}",
+        graded_at=word("graded_at"),
+        isolation=word("isolation"),
+        versions={"shardwork": word("version"), "python": word("other version")},
+    )
+    return record, words
+
+
+def test_of_all_texts_in_a_record_only_those_on_the_list_reach_the_student(course: Course) -> None:
+    record, words = _planted()
+    for language in ("en", "ja"):
+        html = feedback_page(record, course, language)
+        assert {place for place, word in words.items() if word in html} == {
+            "student", "digest", "graded_at", "version",
+            # a check's own line is the course's, whatever became of it
+            "check.line passed", "check.line failed", "check.line error", "check.line skipped",
+            # what the student's own cells are called and said
+            "cell.grade_id", "cell.cell_id", "cell.text", "cell.error", "notice.subject",
+        }  # fmt: skip
+    assert "It raised an exception class of your own." in feedback_page(record, course, "en")
+    assert "it returned an object of another class" in feedback_page(record, course, "en")
+    assert "Written to …." in feedback_page(record, course, "en")
+
+
+def test_the_reason_of_a_refusal_is_shown_and_that_of_an_error_of_ours_is_not(
+    course: Course,
+) -> None:
+    for status, shown in (("refused", True), ("incomplete", False), ("graded", False)):
+        record = factories.record(status=status, reason="Traceback: /srv/engine/judge.py")
+        assert ("/srv/engine" in feedback_page(record, course, "en")) is shown
+
+
+def test_a_message_that_no_grader_says_is_not_shown_and_the_check_still_is(course: Course) -> None:
+    check = factories.check(
+        Verdict.FAILED, cause=Cause.RAISED, message="The input was [17, 4, 271828]."
+    )
+    record = factories.record(exercises=(factories.exercise(points=0, checks=(check,)),))
+    html = feedback_page(record, course, "en")
+    assert "271828" not in html
+    assert "Your function raised an exception." in html
+    assert "The figures of every key are right." in html
+
+
+def test_without_the_graders_only_the_engines_own_messages_are_shown(course: Course) -> None:
+    course.source_notebook(ASSIGNMENT).unlink()
+    assert course_sentences(course, ASSIGNMENT) == frozenset()
+    assert "4.0 %" not in feedback_page(factories.a_class()[5], course, "en")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, 0), (-9_999, -9_999), (20_000, 20_000), (361_784, 361_800), (2**40, 1_100_000_000_000),
+        (2**64, "…"), (-(10**300), "…"), (0.125, 0.125), (4.0412345, 4.041),
+        (123_456.789, 123_500.0), (float("nan"), "…"), (float("inf"), "…"),
+    ],
+)  # fmt: skip
+def test_a_number_has_too_few_digits_to_carry_a_message(value: float, shown: float | str) -> None:
+    assert shown_number(value) == shown
+    assert type(shown_number(value)) in {type(value), str}
+
+
+def test_the_message_of_a_wrong_form_tells_no_long_position(course: Course) -> None:
+    check = factories.check(
+        Verdict.FAILED,
+        cause=Cause.WRONG_TYPE,
+        message="The result has another form than asked: {problem}.",
+        evidence={"problem": "Expected `int`, got `str` - at `result[3][271828]`"},
+    )
+    record = factories.record(exercises=(factories.exercise(points=0, checks=(check,)),))
+    html = feedback_page(record, course, "en")
+    assert "Expected `int`, got `str` - at `result[3][…]`" in html
+
+
+def test_paths_of_this_machine_are_taken_out_of_what_a_cell_printed(course: Course) -> None:
+    warning = f"{sys.prefix}/lib/pandas.py:3: FutureWarning"
+    engine = f"{REPOSITORY}/shardwork/probes/server.py"
+    cells = (CellOutcome("a", "key_stats", "raised", warning, f"{engine}, {course.root}/graders"),)
+    html = feedback_page(factories.record(cells=cells), course, "en")
+    assert "…/lib/pandas.py:3: FutureWarning" in html
+    for place in (sys.prefix, str(REPOSITORY), str(course.root)):
+        assert place not in html
 
 
 def test_an_error_of_ours_is_called_our_fault_and_not_a_zero(course: Course) -> None:
@@ -313,7 +480,7 @@ def _sentences() -> set[str]:
     """Every text of the pages that goes through gettext, found by Babel."""
     package = REPOSITORY / "shardwork"
     found: set[str] = set()
-    for name in ("feedback.py", "report.py"):
+    for name in ("feedback.py", "studentview.py", "sentences.py", "pages.py", "report.py"):
         for message in extract_from_file(
             "python", package / name, keywords={"say": None, "N_": None}
         ):
@@ -334,3 +501,57 @@ def test_every_sentence_of_the_pages_is_in_japanese_with_the_same_placeholders()
         assert not entry.fuzzy, msgid
         fields = re.findall(r"\{\w+\}", msgid)
         assert sorted(fields) == sorted(re.findall(r"\{\w+\}", entry.msgstr)), msgid
+
+
+def test_the_engines_own_messages_are_those_that_the_judge_gives() -> None:
+    """Every text that the judge gives as a message, read from its source, and no other."""
+    said: set[str] = set()
+    for path in [*(REPOSITORY / "shardwork/judge").glob("*.py"), REPOSITORY / "shardwork/batch.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            said |= set(_messages(node))
+    assert said == set(SENTENCES)
+
+
+def _messages(node: ast.AST) -> list[str]:
+    """The literals in a `message=`, in the message of a fault, and in a local named `text`."""
+    found: list[ast.expr] = []
+    if isinstance(node, ast.keyword) and node.arg == "message":
+        found = [node.value]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if node.func.id in {"StudentFault", "SandboxLost"}:
+            found = node.args[1:2]
+        elif node.func.id == "NotTried":
+            found = node.args[:1]
+    elif isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["text"]:
+        found = [node.value]
+    parts = [part for value in found for part in ast.walk(value)]
+    return [p.value for p in parts if isinstance(p, ast.Constant) and str(p.value).count(" ") > 1]
+
+
+def test_no_grader_builds_a_message_out_of_values() -> None:
+    graders = sorted((REPOSITORY / "graders").glob("*/*.py"))
+    assert graders
+    for path in graders:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "because":
+                built = [
+                    n for n in ast.walk(node.value) if isinstance(n, ast.JoinedStr | ast.BinOp)
+                ]
+                assert not built, f"{path.name}:{node.value.lineno}"
+
+
+def test_every_kind_of_object_that_the_judge_names_may_be_named_to_a_student(
+    course: Course,
+) -> None:
+    from shardwork.judge.student import _NAMES
+
+    for wanted in _NAMES.values():
+        check = factories.check(
+            Verdict.FAILED,
+            cause=Cause.WRONG_TYPE,
+            message="`{name}` should return {wanted}; it returned {found}.",
+            evidence={"name": "key_stats", "wanted": wanted, "found": "a `list`"},
+        )
+        exercises = (factories.exercise(points=0, checks=(check,)),)
+        text = Page(feedback_page(factories.record(exercises=exercises), course, "en")).text
+        assert f"`key_stats` should return {wanted}; it returned a `list`." in text

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import contextlib
 import copy
+import difflib
 import errno
 import hashlib
 import json
 import os
+import re
 import socket
+import tokenize
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import polib
 import pytest
+from babel.messages.extract import extract_from_file
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shardwork import ingest as module
+from shardwork import notebookfile
 from shardwork.course import Course
 from shardwork.errors import CourseError
 from shardwork.ingest import Ingested, code_digest, ingest, students_of
@@ -26,6 +36,7 @@ from tests.tiny_course import NAME, RIGHT, STARTERS, answered, hand_in, make_tin
 pytestmark = pytest.mark.unit
 
 ALICE = "alice"
+CATALOGUE = "locale/ja/LC_MESSAGES/shardwork.po"
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +137,27 @@ def test_text_that_utf_8_cannot_carry_is_replaced(course) -> None:
     nbformat.writes(taken.notebook).encode()
 
 
+def test_what_python_writes_and_json_does_not_have_is_read(course) -> None:
+    submitted = notebook()
+    data = {"x": [float("nan"), float("inf"), -float("inf")], "s": "\ud83d cut, \U0001f600 whole"}
+    cell(submitted, "total")["outputs"] = [{"output_type": "display_data", "data": data}]
+    written = 'x = "NaN, -Infinity \\\\ud83d \U0001f600"\n' + RIGHT["total"]
+    cell(submitted, "total")["source"] = written
+    cell(submitted, "largest")["source"] = "# \ud83d"
+    text = json.dumps(submitted)
+    assert "NaN, Infinity, -Infinity" in text  # Python's own JSON
+    assert sources(take(course, text))["total"] == written
+    assert sources(take(course, text))["largest"] == "# ?"
+
+
+def test_of_two_values_of_one_key_the_last_counts_as_in_python_and_in_jupyter(course) -> None:
+    text = json.dumps(notebook()).replace('"id": "total"', '"source": "x", "id": "total"')
+    twice = text.replace('"cell_type": "code"', '"cell_type": "raw", "cell_type": "code"')
+    assert twice.count('"source": "x"') == 1
+    expected = {c["id"]: "".join(c["source"]) for c in json.loads(twice)["cells"]}
+    assert sources(take(course, twice))["total"] == expected["total"]
+
+
 def test_the_language_is_the_releases_and_never_an_invented_one(course) -> None:
     submitted = notebook()
     for claimed in ("xx", "../ja", 5, None, ["en"]):
@@ -154,7 +186,7 @@ OLD = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cell
     [
         (b"", "the file is empty"),
         (b" \n\t\n", "the file is empty"),
-        (b"def total(numbers): ...", "it is no JSON (Expecting value: line 1"),
+        (b"def total(numbers): ...", "it is no JSON (invalid character (byte 0))"),
         (b'{"cells": [', "it is no JSON"),
         (b"\x89PNG\r\n\x1a\n\0\0", "it is not UTF-8"),
         (json.dumps(notebook()).encode("utf-16"), "it is not UTF-8"),
@@ -165,11 +197,15 @@ OLD = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cell
         (json.dumps(OLD).encode(), "JSON without a list of cells"),
         (b'{"cells": [], "nbformat": 3}', "format 3; only format 4"),
         (b'{"cells": [], "nbformat": 5}', "format 5; only format 4"),
-        (b'{"cells": [], "nbformat": "4"}', "format '4'; only format 4"),
-        (b'{"cells": []}', "format no number; only format 4"),
-        (b'{"cells": [], "nbformat": 1' + b"0" * 5000 + b"}", "it is no JSON"),
-        (deep(100_000).encode(), "it is no JSON"),
-        (f'{{"cells": {deep(100_000)}}}'.encode(), "it is no JSON"),
+        (b'{"cells": [], "nbformat": "4"}', 'format "4"; only format 4'),
+        (b'{"cells": [], "nbformat": true}', "format true; only format 4"),
+        (b'{"cells": []}', "format –; only format 4"),
+        (b'{"cells": [], "nbformat": 1' + b"0" * 5000 + b"}", "format 1000"),
+        (b'{"cells": [], "nbformat": 1e999999}', "format 1e999999; only format 4"),
+        (b'{"cells": [], "nbformat": 4' + b" " * 99, "it is no JSON"),
+        (deep(100_000).encode(), "JSON without a list of cells"),
+        (f'{{"cells": {deep(100_000)}}}'.encode(), "JSON without a list of cells"),
+        (f'{{"cells": [], "x": {deep(100_000)}}}'.encode(), "it is no JSON"),
         (b'{"cells": [], "nbformat": 4}', "another notebook: none of its cells"),
     ],
     ids=lambda value: repr(value[:24]) if isinstance(value, (bytes, str)) else None,
@@ -207,7 +243,7 @@ def test_a_reason_shows_no_control_characters_of_the_file(course) -> None:
 
 
 def test_a_file_above_the_bound_is_refused_and_says_how_to_shrink_it(course, monkeypatch) -> None:
-    monkeypatch.setattr(module, "MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(notebookfile, "MAX_FILE_BYTES", 1 << 20)
     submitted = notebook()
     cell(submitted, "total")["outputs"] = [{"output_type": "stream", "text": "x" * (1 << 20)}]
     taken = take(course, submitted)
@@ -217,13 +253,13 @@ def test_a_file_above_the_bound_is_refused_and_says_how_to_shrink_it(course, mon
 
 def test_a_file_at_the_bound_is_read(course, monkeypatch) -> None:
     data = json.dumps(notebook()).encode()
-    monkeypatch.setattr(module, "MAX_FILE_BYTES", len(data))
+    monkeypatch.setattr(notebookfile, "MAX_FILE_BYTES", len(data))
     assert take(course, data).notebook is not None
     assert take(course, data + b" ").notebook is None
 
 
 def test_too_many_cells_are_refused(course, monkeypatch) -> None:
-    monkeypatch.setattr(module, "MAX_CELLS", 7)
+    monkeypatch.setattr(notebookfile, "MAX_CELLS", 7)
     submitted = notebook()
     assert take(course, submitted).notebook is not None  # the release has seven
     submitted["cells"].append({"cell_type": "markdown", "metadata": {}, "source": "", "id": "more"})
@@ -231,7 +267,7 @@ def test_too_many_cells_are_refused(course, monkeypatch) -> None:
 
 
 def test_a_cell_that_is_too_long_is_refused(course, monkeypatch) -> None:
-    monkeypatch.setattr(module, "MAX_SOURCE_CHARS", 1000)
+    monkeypatch.setattr(notebookfile, "MAX_SOURCE_CHARS", 1000)
     submitted = notebook()
     cell(submitted, "total")["source"] = "#" * 1001
     assert "a cell holds 1001 characters; at most 1000" in take(course, submitted).reason
@@ -250,6 +286,78 @@ def test_a_notebook_with_none_of_our_cells_is_refused_although_it_has_a_setup(co
         one["metadata"] = {}
         one["id"] = "setup" if number == 0 else f"cell-{number}"
     assert "none of its cells is one of ch0_numbers" in take(course, submitted).reason
+
+
+def in_outputs(unit: str) -> str:
+    return f'{{"nbformat": 4, "metadata": {{}}, "cells": [{{"outputs": [{unit * 29_999}0]}}]}}'
+
+
+def in_cells(unit: str) -> str:
+    return f'{{"nbformat": 4, "metadata": {{}}, "cells": [{unit * 29_999}{{}}]}}'
+
+
+def in_metadata(unit: str) -> str:
+    items = ",".join(f'"{n:x}":{unit}' for n in range(29_999))
+    return f'{{"nbformat": 4, "cells": [], "metadata": {{{items}}}}}'
+
+
+def in_source(unit: str) -> str:
+    return f'{{"nbformat": 4, "cells": [{{"id": "total", "source": [{unit * 29_999}0]}}]}}'
+
+
+@pytest.mark.parametrize("place", [in_outputs, in_cells, in_metadata, in_source])
+@pytest.mark.parametrize("unit", ["{},", '{"":[]},', "[[[]]],", '"ab",', "NaN,", '"\\ud800",'])
+def test_a_bomb_costs_a_small_multiple_of_its_size(place, unit: str) -> None:
+    """`json.loads` costs up to 40 bytes for each byte of these, and ours 20, for empty cells."""
+    data = place(unit.rstrip(",") if place is in_metadata else unit).encode()
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(notebookfile.Refused):
+            notebookfile.decode_notebook(data)
+        assert tracemalloc.get_traced_memory()[1] < 28 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = " + "(" * 10_000 + ")" * 10_000,
+        "x = " + "+".join("1" * 90_000),
+        "x = '" + "a" * 190_000 + "'",
+        "x = " + "9" * 190_000,
+        "def f(:\n" + "\t \t" * 9_000,
+    ],
+)
+def test_no_source_is_parsed_outside_the_sandbox(
+    shared: Course, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    def never(*arguments: object, **options: object) -> None:
+        raise AssertionError("a student's source was parsed")
+
+    submitted = notebook()
+    cell(submitted, "total")["source"] = source
+    hand_in(shared, ALICE, json.dumps(submitted))
+    for where, name in ((builtins, "compile"), (ast, "parse"), (tokenize, "generate_tokens")):
+        monkeypatch.setattr(where, name, never)
+    assert sources(ingest(shared, shared.assignment(NAME), ALICE))["total"] == source
+
+
+def test_a_missing_name_is_compared_with_few_of_those_there_are(
+    course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+
+    def counted(word: str, possibilities: Any, n: int) -> list[str]:
+        compared.append(len(list(possibilities)))
+        return []
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
+    submitted = notebook()
+    submitted["cells"].remove(cell(submitted, "total"))
+    submitted["cells"] += [helper(f"{n:x}" * 20, "a = 1") for n in range(1_900)]
+    take(course, submitted)
+    assert compared == [module.MAX_SIMILAR]
 
 
 # what lies under the file's name ----------------------------------------------------------------
@@ -271,8 +379,7 @@ def refused(course: Course) -> str:
 
 def test_an_empty_folder_says_what_is_missing(course, folder) -> None:
     assert refused(course) == (
-        "ch0_numbers/alice: there is no ch0_numbers.ipynb; found: nothing. If the notebook has "
-        "another name, rename it and grade again."
+        "ch0_numbers/alice: there is no ch0_numbers.ipynb; the folder is empty."
     )
 
 
@@ -282,7 +389,7 @@ def test_a_notebook_of_another_name_is_found_and_named(course, folder) -> None:
 
 
 def test_a_folder_that_went_away_is_no_crash(course) -> None:
-    assert "found: nothing" in refused(course)
+    assert "the folder is empty" in refused(course)
 
 
 def test_a_link_is_not_followed(course, folder, tmp_path: Path) -> None:
@@ -296,7 +403,23 @@ def test_a_folder_that_is_a_link_is_not_followed(course, tmp_path: Path) -> None
     elsewhere = hand_in(course, "bob", answered(RIGHT)).parent
     (course.submitted / ALICE).mkdir()
     (course.submitted / ALICE / NAME).symlink_to(elsewhere)
-    assert "its folder is a link" in refused(course)
+    assert "the folder of the submission is a link" in refused(course)
+
+
+def test_a_student_whose_folder_is_a_link_is_not_followed(course) -> None:
+    hand_in(course, "bob", answered(RIGHT))
+    (course.submitted / ALICE).symlink_to("bob")
+    assert "the folder of the submission is a link" in refused(course)
+
+
+def test_a_hard_link_to_somebody_elses_file_is_refused_and_a_copy_is_not(course, folder) -> None:
+    theirs = hand_in(course, "bob", answered(RIGHT))
+    mine = folder / f"{NAME}.ipynb"
+    mine.hardlink_to(theirs)
+    assert "is a hard link" in refused(course)
+    mine.unlink()
+    mine.write_bytes(theirs.read_bytes())
+    assert ingest(course, course.assignment(NAME), ALICE).notebook is not None
 
 
 def test_a_pipe_does_not_make_us_wait(course, folder) -> None:
@@ -317,8 +440,12 @@ def test_a_folder_in_the_place_of_the_file_is_refused(course, folder) -> None:
 
 
 def test_a_file_that_may_not_be_read_says_so(course, folder, monkeypatch) -> None:
-    def forbidden(path: object, flags: int) -> int:  # root may read every file
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    real = os.open
+
+    def forbidden(path: str, flags: int, dir_fd: int | None = None) -> int:
+        if path.endswith(".ipynb"):  # root may read every file
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, flags, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", forbidden)
     assert "could not be read: Permission denied" in refused(course)
@@ -334,6 +461,39 @@ def test_students_are_those_with_a_folder_for_the_assignment(course) -> None:
     (course.submitted / "dora").symlink_to(course.submitted / "bob")
     (course.submitted / "notes.txt").touch()
     assert students_of(course, assignment) == [ALICE, "bob"]
+
+
+def test_a_student_whose_folder_may_not_be_looked_into_is_listed_and_refused(
+    course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_in(course, ALICE, "")
+    hand_in(course, "bob", "")
+    real_stat, real_open = os.stat, os.open
+
+    def stat_as_another(path: Any, **options: Any) -> os.stat_result:  # root may look everywhere
+        if ALICE in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real_stat(path, **options)
+
+    def open_as_another(path: str, flags: int, dir_fd: int | None = None) -> int:
+        if path == ALICE:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real_open(path, flags, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "stat", stat_as_another)
+    monkeypatch.setattr(os, "open", open_as_another)
+    assert students_of(course, course.assignment(NAME)) == [ALICE, "bob"]
+    assert "could not be read: Permission denied" in refused(course)
+
+
+def test_a_folder_with_very_many_files_is_not_listed_to_the_end(
+    course, folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notebookfile, "MAX_LISTED_FILES", 3)
+    for n in range(9):
+        (folder / f"\x1b[2J{n}").touch()
+    assert refused(course).count("[2J") == 0
+    assert refused(course).count(",") == 3  # of three names, and of the sentence behind
 
 
 def test_a_folder_name_that_no_student_can_have_is_listed_and_does_not_raise(course) -> None:
@@ -478,6 +638,17 @@ def test_changed_grading_data_has_no_effect_and_is_noticed(course, name, key, va
     assert taken.notebook == take(course, notebook()).notebook
 
 
+def test_changes_in_many_copies_of_a_cell_are_one_notice(course) -> None:
+    submitted = notebook()
+    for n in range(50):
+        extra = copy.deepcopy(cell(submitted, "test_total"))
+        extra["metadata"]["nbgrader"] |= {"points": n + 9, "grade": n % 2 == 0}
+        submitted["cells"].append(extra)
+    taken = take(course, submitted)
+    assert kinds(taken) == [(NoticeKind.METADATA_EDITED, "test_total", False)]
+    assert "(points, grade)" in taken.notices[0].text
+
+
 def test_points_written_as_another_kind_of_number_are_the_same_points(course) -> None:
     submitted = notebook()
     cell(submitted, "test_total")["metadata"]["nbgrader"]["points"] = 4.0
@@ -503,6 +674,16 @@ def test_added_cells_are_kept_behind_the_cell_they_stood_behind(course) -> None:
         "test_largest",
     ]  # fmt: skip
     assert [dict(order)[f"added-{n}"] for n in (1, 2, 3)] == ["a = 1", "b = 2", "c = 3"]
+
+
+def test_a_lesson_that_was_made_a_code_cell_runs_and_one_that_only_changed_its_kind_does_not(
+    course,
+) -> None:
+    submitted = notebook()
+    cell(submitted, "ch0-lesson")["cell_type"] = "code"
+    assert sources(take(course, submitted)) == sources(take(course, notebook()))
+    cell(submitted, "ch0-lesson")["source"] = "helper = 1"
+    assert sources(take(course, submitted))["added-1"] == "helper = 1"
 
 
 def test_several_added_cells_at_one_place_keep_their_order(course) -> None:
@@ -616,6 +797,88 @@ def test_arbitrary_json_never_raises_and_never_makes_a_notebook_that_is_not_ours
     assert [c.metadata for c in kept] == [c.metadata for c in ours.cells]
     changed = [c.id for c, o in zip(kept, ours.cells, strict=True) if c.source != o.source]
     assert set(changed) <= {"total", "largest"}
+
+
+@settings(deadline=None, max_examples=150)
+@given(notebook_like)
+def test_cells_are_read_as_python_reads_them(what: dict[str, Any]) -> None:
+    """The other reader is `json.loads`, which builds everything."""
+    try:
+        taken = notebookfile.decode_notebook(json.dumps(what).encode())
+    except notebookfile.Refused:
+        return
+    plain = json.loads(json.dumps(what))
+    assert len(taken.cells) == len(plain["cells"])
+    for ours, theirs in zip(taken.cells, plain["cells"], strict=True):
+        source = theirs.get("source")
+        lines = source if isinstance(source, list) else [source]
+        texts = all(isinstance(line, str) for line in lines)
+        expected = "".join(lines).replace("\0", "\ufffd") if texts else ""
+        assert ours.source == expected.encode("utf-8", "replace").decode()
+        if theirs.get("id") in ("total", "largest", "setup", "test_total"):
+            assert ours.id == theirs["id"]
+
+
+VALID = json.dumps(notebook())
+cuts = st.lists(
+    st.tuples(
+        st.sampled_from(["drop", "copy", "swap", "put"]), st.integers(0, len(VALID)),
+        st.integers(0, 400),
+        st.sampled_from([
+            '"', "{", "}", "[", "]", ",", ":", "\\", "\\u", "\\ud800", "NaN", "-Infinity", "1e999",
+            "9" * 500, "null", "\0", "\ufeff", '"cells":', '"id": "total"', "[" * 2_000, "\ud800",
+        ]),
+    ),
+    min_size=1, max_size=5,
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(cuts)
+def test_a_mutated_notebook_never_raises(
+    shared: Course, changes: list[tuple[str, int, int, str]]
+) -> None:
+    text = VALID
+    for kind, at, length, piece in changes:
+        inside = {"drop": "", "copy": text[at : at + length] * 2, "swap": piece, "put": piece}[kind]
+        text = text[:at] + inside + text[at if kind == "put" else at + length :]
+    hand_in(shared, ALICE, text.encode("utf-8", "surrogatepass"))
+    taken = ingest(shared, shared.assignment(NAME), ALICE)
+    assert taken.reason or taken.notebook is not None
+    taken.reason.encode()
+
+
+# what a student reads of it ---------------------------------------------------------------------
+
+
+def test_a_refusal_is_a_sentence_with_placeholders_and_the_next_step_is_the_assistants(
+    course, folder
+) -> None:
+    (folder / "Untitled.ipynb").touch()
+    taken = ingest(course, course.assignment(NAME), ALICE)
+    assert taken.sentence == "There is no {name}; found: {found}."
+    assert taken.values == {"name": f"{NAME}.ipynb", "found": "Untitled.ipynb"}
+    assert taken.reason == (
+        f"{NAME}/{ALICE}: there is no {NAME}.ipynb; found: Untitled.ipynb. If the notebook has "
+        "another name, rename it and grade again."
+    )
+
+
+def test_every_refusal_is_in_japanese_with_the_same_placeholders() -> None:
+    root = Path(__file__).resolve().parents[2]
+    catalogue = {e.msgid: e.msgstr for e in polib.pofile(str(root / CATALOGUE)) if not e.fuzzy}
+    found = [
+        message[1]
+        for name in ("ingest.py", "notebookfile.py")
+        for message in extract_from_file("python", root / "shardwork" / name, {"Refused": (1,)})
+    ]
+    assert len(found) > 10
+    for sentence in found:
+        translated = catalogue.get(sentence, "")
+        assert sorted(re.findall(r"\{\w+\}", translated)) == sorted(
+            re.findall(r"\{\w+\}", sentence)
+        )
+        assert translated, sentence
 
 
 @settings(deadline=None, max_examples=80)

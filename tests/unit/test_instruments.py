@@ -192,6 +192,17 @@ def test_a_tensor_of_too_many_elements_is_refused(monkeypatch: pytest.MonkeyPatc
         ranks.gives(0, 1, 2, 3, 4)
 
 
+def test_what_all_ranks_give_in_one_run_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AllReduce, "MAX_KEPT", 6)
+    ranks = Ranks(2)
+    ranks.gives(0, 1, 2, 3)
+    ranks.gives(1, 1, 2, 3)
+    with pytest.raises(Refusal, match="more than 6 numbers"):
+        ranks.gives(0, 1)
+    ranks.reduce.ranks_begin(2)
+    ranks.gives(0, 1, 2, 3)
+
+
 @given(st.integers(1, 4), st.data())
 def test_in_any_order_no_rank_is_left_waiting_when_all_have_called_or_ended(world, data) -> None:
     """Each rank calls so many times, then ends; the ranks take turns at random."""
@@ -234,6 +245,65 @@ def test_a_plain_instrument_answers_at_once() -> None:
 def test_a_plain_instrument_may_refuse() -> None:
     with pytest.raises(Refusal, match="no negative numbers"):
         Doubles().invoked([-1], None, print)
+
+
+class Keeps(Instrument):
+    """Takes what its annotations say."""
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+
+    def call(
+        self, name: str, rows: list[tuple[int, float]], *more: int, note: object = None
+    ) -> None:
+        self.got = [name, rows, *more]
+
+
+class Anything(Instrument):
+    def call(self, value, other: Any = None):
+        return repr(value)
+
+
+def given_to(instrument: Instrument, *args: object) -> list[Any]:
+    answers: list[Any] = []
+    instrument.invoked(list(args), None, answers.append)
+    return answers
+
+
+def test_the_arguments_of_an_instrument_are_of_the_types_it_declares() -> None:
+    keeps = Keeps()
+    given_to(keeps, "a", [[1, 2.0], (3, 4)], np.int64(5), 6)
+    assert keeps.got == ["a", [(1, 2.0), (3, 4.0)], 5, 6]
+    assert [type(item) for item in keeps.got[2:]] == [int, int]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        ("a",),
+        (1, []),
+        ("a", [[1]]),
+        ("a", [[True, 1.0]]),
+        ("a", [], "5"),
+        ("a", [], 5, True),
+        ("a", {1: 2}),
+        ("a", None),
+        ("a", np.zeros((1, 2))),
+        ([], []),
+    ],
+    ids=str,
+)
+def test_other_arguments_are_refused_before_the_instrument_sees_them(args) -> None:
+    keeps = Keeps()
+    with pytest.raises(Refusal):
+        given_to(keeps, *args)
+    assert keeps.got == []
+
+
+def test_an_argument_without_a_type_may_be_anything() -> None:
+    for value in ([1], {"a": 1}, frozenset({1}), np.int64(1), Tensor(np.zeros(1)), None):
+        assert given_to(Anything(), value) == [repr(value)]
 
 
 def test_an_instrument_hears_of_ranks_and_need_not_care() -> None:

@@ -71,6 +71,11 @@ def test_a_line_is_one_line() -> None:
         ("{n.__class__} and {n[0]}", {"n": 1}, "{n.__class__} and {n[0]}"),
         ("{text:.1f}", {"text": "no number"}, "no number"),
         ("{a}", {"a": "{b}", "b": "twice"}, "{b}"),
+        ("{n:999999999d} stays", {"n": 1}, "{n:999999999d} stays"),
+        ("{n:.99f} stays", {"n": 1}, "{n:.99f} stays"),
+        ("{n:x>99999999} stays", {"n": "x"}, "{n:x>99999999} stays"),
+        ("{share:.1%} and {n:+,d}", {"share": 0.25, "n": 1234}, "25.0% and +1,234"),
+        ("{n} and {n:,}", {"n": 10**5000}, "… and …"),
     ],
 )  # fmt: skip
 def test_a_sentence_is_filled_and_nothing_else_is_read(

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from shardwork import picture
 from shardwork.course import Course
 from shardwork.errors import NothingMatched
-from shardwork.record import Notice, NoticeKind, Record, Timing
+from shardwork.gradebook import HandGrading
+from shardwork.record import Notice, NoticeKind, Record, Timing, Verdict
 from shardwork.report import (
     Report,
     count_codes,
@@ -211,3 +212,45 @@ def test_without_records_there_is_no_report(course: Course) -> None:
 def test_a_picture_takes_any_name() -> None:
     for name in ("$x^2$", HOSTILE, "山田 太郎", "a & b <c>", "\\frac"):
         ElementTree.fromstring(picture.counts([(name, 1.0)], x_label="Seconds"))
+
+
+def test_what_a_person_settled_in_formgrader_is_no_to_do_any_more(course: Course) -> None:
+    missing = Notice(NoticeKind.CELL_MISSING, "key_stats", "There is no cell.", flagged=True)
+    ours = factories.check(Verdict.ERROR)
+    records = [
+        factories.record("s01", notices=(missing,)),
+        factories.record(
+            "s02",
+            exercises=(
+                factories.exercise(points=0, checks=(ours,), provisional=True),
+                factories.exercise("top_words", checks=(ours,), provisional=True),
+            ),
+        ),
+        factories.record("s03", status="refused", exercises=(), reason="no notebook"),
+        factories.record("s04", status="refused", exercises=(), reason="no notebook"),
+    ]
+
+    def waiting(**settled: tuple[str, ...]) -> list[tuple[str, str]]:
+        report = summarise(course.assignment(ASSIGNMENT), records, {}, settled=settled)
+        marked = [row.student for row in report.rows if row.needs_attention]
+        assert marked == sorted({to_do.student for to_do in report.to_do})
+        return [(to_do.student, to_do.subject.partition(" ")[0]) for to_do in report.to_do]
+
+    assert waiting() == [
+        ("s01", "key_stats"), ("s02", "key_stats"), ("s02", "top_words"),
+        ("s03", "submission"), ("s04", "submission"),
+    ]  # fmt: skip
+    both = ("key_stats", "top_words")
+    settled = waiting(s01=("key_stats",), s02=("key_stats",), s03=both, s04=("key_stats",))
+    assert settled == [("s02", "top_words"), ("s04", "submission")]
+
+
+def test_the_report_reads_what_was_settled_from_the_gradebook(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = Notice(NoticeKind.CELL_MISSING, "key_stats", "There is no cell.", flagged=True)
+    entered = {"alice": HandGrading(points={"key_stats": 4.0})}
+    monkeypatch.setattr("shardwork.report.read_hand_grading", lambda *_: entered)
+    path = write_report(course, ASSIGNMENT, [factories.record("alice", notices=(missing,))])
+    text = Page(path.read_text(encoding="utf-8")).text
+    assert "Nothing: every submission was judged to the end." in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import math
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +23,10 @@ pytestmark = pytest.mark.unit
 class Stats(msgspec.Struct):
     count: int
     mean: float
+
+
+class Closed(msgspec.Struct, forbid_unknown_fields=True):
+    count: int = 0
 
 
 @pytest.mark.parametrize(
@@ -86,6 +92,56 @@ def test_the_message_never_holds_the_value(secret: str) -> None:
     with pytest.raises(StudentFault) as raised:
         typed([f"{secret}!"], list[int])
     assert f"{secret}!" not in str(raised.value.evidence) + raised.value.message
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("hidden-input", Literal["on", "off"]),
+        ("hidden-input - at `$.x`", Literal["on", "off"]),
+        ("hidden-input", Colour),
+        ({"hidden-input": 1}, dict[Literal["a"], int]),
+        (["on", "hidden-input"], list[Literal["on", "off"]]),
+        ({"hidden-input": 1}, Closed),
+    ],
+)
+def test_a_value_that_is_none_of_those_possible_is_not_repeated(value: object, kind: Any) -> None:
+    """A student may return what the call was given, to read it in the feedback."""
+    with pytest.raises(StudentFault) as raised:
+        typed(value, kind)
+    assert raised.value.evidence == {"problem": "it is none of the values that are possible"}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (10**400, float),
+        (10**400, bool),
+        (-(10**400), float),
+        (1e300, int),
+        (math.inf, int),
+        ({Tensor(np.zeros(2)): 1}, dict[str, int]),
+        ({(Tensor(np.zeros(2)),): 1}, dict[str, int]),
+        ({Opaque("a"): 1}, dict[str, int]),
+        ({None: 1}, dict[str, int]),
+        (frozenset({1}), set[int]),
+        (complex(1, 2), float),
+    ],
+    ids=str,
+)
+def test_whatever_comes_over_the_wire_is_of_a_kind_or_the_students_fault(
+    value: object, kind: Any
+) -> None:
+    with pytest.raises(StudentFault):
+        typed(value, kind)
+
+
+def test_a_large_int_stays_exact() -> None:
+    assert typed(10**400, int) == 10**400
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shardwork.wire import (
+    Allowance,
     Answer,
     Ask,
     Call,
@@ -253,6 +255,60 @@ DEEP = b"\x83\xa4type\xa8returned\xa6number\x01\xa5value" + b"\x91" * 100_000 + 
 PROMISES_4_GIB = b"\x83\xa4type\xa8returned\xa6number\x01\xa5value" + b"\xdd\xff\xff\xff\xff"
 
 
+EMPTY_LISTS = b"\x83\xa4type\xa8returned\xa6number\x01\xa5value" + b"\xdd\0\x03\x0d\x40"
+
+
+@pytest.mark.parametrize(
+    "item", [b"\x90", b"\x80", b"\x81\xa0\xc0", b"\xa2ab", b"\x91" * 50 + b"\xc0"],
+    ids=["lists", "maps", "maps of one", "texts", "nested"],
+)  # fmt: skip
+def test_a_frame_that_would_become_too_large_is_refused_before_anything_is_made_of_it(
+    judge, sandbox, monkeypatch: pytest.MonkeyPatch, item: bytes
+) -> None:
+    """200,000 empty lists in 200 kB take 14 MB; the allocator is asked what was taken."""
+    monkeypatch.setattr(frames, "MAX_DECODED_BYTES", 1_000_000)
+    body = EMPTY_LISTS + item * (200_000 // len(item))
+    sender = threading.Thread(target=sandbox.sendall, args=(struct.pack(">I", len(body)) + body,))
+    sender.start()
+    tracemalloc.start()
+    try:
+        with pytest.raises(WireError, match="would take more than 1000000 bytes"):
+            judge.receive(Deadline(LATE))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        sender.join()
+    assert peak_bytes < 1_000_000
+
+
+def test_an_array_of_eight_megabytes_is_not_looked_into(judge, sandbox) -> None:
+    big = Returned(1, ["n", "<f8", [1 << 20], b"\x90" * (8 << 20)])
+    sender = threading.Thread(target=sandbox.sendall, args=(frame(big),))
+    sender.start()
+    assert judge.receive(Deadline(LATE)) == big
+    sender.join()
+
+
+def test_an_allowance_counts_bytes_with_their_lengths_and_messages(judge, sandbox) -> None:
+    body = len(frame(Ready(1)))
+    for limit_bytes, messages in ((3 * body, 9), (3 * body + body - 1, 9), (10**6, 3)):
+        allowance = Allowance(limit_bytes, messages)
+        for _ in range(3):
+            sandbox.sendall(frame(Ready(1)))
+            assert judge.receive(Deadline(LATE), allowance) == Ready(1)
+        with pytest.raises(WireError, match="in all"):
+            allowance.spend(body - 4)
+
+
+def test_an_allowance_within_another_spends_both() -> None:
+    whole = Allowance(100, 100)
+    with pytest.raises(WireError):
+        for _ in range(20):
+            Allowance(50, 5, within=whole).spend(6)
+    with pytest.raises(WireError):
+        whole.spend(6)
+
+
 @given(st.binary(max_size=60))
 @example(NOT_UTF8)
 @example(DEEP)
@@ -270,6 +326,28 @@ def test_arbitrary_bytes_in_a_frame_are_a_message_or_a_wire_error_and_nothing_el
         except WireError:
             return
         assert isinstance(message, (Ready, Returned, Raised, Invoke, RankEnded))
+
+
+@given(
+    st.sampled_from(MESSAGES),
+    st.lists(st.tuples(st.integers(0, 100), st.integers(0, 255)), max_size=3),
+    st.integers(0, 3),
+)
+def test_a_damaged_frame_is_a_message_or_one_of_three_errors(message, damage, cut: int) -> None:
+    data = bytearray(frame(message))
+    for place, byte in damage:
+        data[place % len(data)] = byte
+    near, far = socket.socketpair()
+    with near, far:
+        judge: Connection[Any, Any] = Connection(near, FromSandbox)
+        far.sendall(data[: len(data) - cut])
+        far.shutdown(socket.SHUT_WR)
+        try:
+            while True:
+                heard = judge.receive(Deadline(LATE))
+                assert isinstance(heard, (Ready, Returned, Raised, Invoke, RankEnded))
+        except (WireError, PeerGone):
+            pass
 
 
 def test_a_connection_may_be_closed_twice(judge) -> None:

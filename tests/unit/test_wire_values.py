@@ -233,6 +233,56 @@ def test_an_int_is_bounded_both_ways() -> None:
         from_wire(["i", "f" * 1001])
 
 
+# Keys that were made to share one hash, by the rules of CPython 3.11 (Objects/longobject.c,
+# complexobject.c): a dict of them takes time with the square of their number.
+COLLIDING: dict[str, list[Any]] = {
+    "large ints": [["i", hex(n * (2**61 - 1))] for n in range(100, 30_100)],
+    "complex": [["c", -1000003.0 * n, float(n)] for n in range(30_000)],
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("keys", COLLIDING.values(), ids=COLLIDING.keys())
+def test_keys_that_share_a_hash_cost_no_time(keys: list[Any]) -> None:
+    assert len({hash(from_wire(key)) for key in keys}) == 1
+    with pytest.raises(WireError, match="keys with one hash"):
+        from_wire(["s", *keys])
+    with pytest.raises(WireError, match="keys with one hash"):
+        from_wire(["d", *(part for key in keys for part in (key, 1))])
+    assert len(from_wire(["s", *keys[: values.MAX_SAME_HASH]])) == values.MAX_SAME_HASH
+
+
+def test_keys_that_no_one_made_to_collide_are_accepted_in_any_number() -> None:
+    numbers = {float(n) * 2.0**k for n in range(1, 40) for k in range(-500, 500)}
+    pairs = {(f"w{n}", n): n for n in range(30_000)}
+    for value in (numbers, pairs, set(range(-20_000, 20_000)), {np.int64(n) for n in range(999)}):
+        assert travel(value) == value
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        ["d", 1, "a", 1, "b"],
+        ["d", 1, "a", True, "b"],
+        ["d", "k", 1, "k", 1],
+        ["d", ["t", 1], 1, ["t", 1.0], 2],
+        ["s", 1, 1],
+        ["s", 0.0, -0.0],
+    ],
+    ids=str,
+)
+def test_a_key_may_be_there_once(tree: object) -> None:
+    """A Python dict or set never has equal keys: somebody wrote these bytes."""
+    with pytest.raises(WireError, match="twice"):
+        from_wire(tree)
+
+
+def test_a_long_double_does_not_travel_because_its_bytes_mean_something_else_elsewhere() -> None:
+    for value in (np.longdouble(1), np.zeros(2, np.longdouble), np.clongdouble(1)):
+        with pytest.raises(WireError, match="cannot travel"):
+            to_wire(value)
+
+
 @pytest.mark.parametrize(
     ("tree", "reason"),
     [
@@ -265,7 +315,8 @@ def test_an_int_is_bounded_both_ways() -> None:
         (["n", "(2,)f4", [1], b"12345678"], "does not travel"),
         (["n", "3)", [1], b"12345678"], "does not travel"),  # numpy: SyntaxError
         (["n", "a", [1], b"12345678"], "does not travel"),  # numpy: DeprecationWarning
-        (["n", "<f99", [1], b"12345678"], "tag 'n'"),
+        (["n", "<f99", [1], b"12345678"], "does not travel"),
+        (["n", "<f16", [1], b"1234567812345678"], "does not travel"),
     ],
 )
 def test_a_malformed_tree_is_a_wire_error_that_says_what_is_wrong(

@@ -1,0 +1,67 @@
+"""Run the notebook's cells on the sandbox's own kernel, one at a time, as the judge asks.
+
+A Jupyter client that lives beside the kernel, in a process of its own, so that the trusted side
+never parses a message of a kernel: it hears closed, bounded messages over a socket that the kernel
+does not have. How long a cell may take is the trusted side's to decide.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from jupyter_client.blocking import BlockingKernelClient
+
+from shardwork.wire import CellRan, Connection, Deadline, FromRunner, Listening, Serve, ToRunner
+from shardwork.wire.messages import MAX_CELL_TEXT, MAX_ERROR_TEXT
+
+READY_S = 120.0
+SERVE = "from shardwork.probes.server import serve as _serve; _serve(get_ipython().user_ns)"
+_FOREVER = Deadline(None)
+
+
+def run_cells(descriptor: int, connection: dict[str, Any]) -> int:
+    """Serve the judge until it asks the kernel itself to serve, or hangs up.
+
+    `connection` is what a Jupyter connection file holds.
+    """
+    judge: Connection[FromRunner, ToRunner] = Connection(socket.socket(fileno=descriptor), ToRunner)
+    client = BlockingKernelClient()
+    client.load_connection_info(connection)
+    client.start_channels(stdin=False, hb=False, control=False)
+    client.wait_for_ready(timeout=READY_S)
+    judge.send(Listening(), _FOREVER)
+    while True:
+        asked = judge.receive(_FOREVER)
+        if isinstance(asked, Serve):
+            client.execute(SERVE, silent=True, store_history=False)
+            return 0
+        shown = _Shown()
+        reply = client.execute_interactive(
+            asked.source, store_history=False, allow_stdin=False, output_hook=shown.take
+        )
+        content = reply["content"]
+        raised = content.get("status") != "ok"
+        error = f"{content.get('ename', '')}: {content.get('evalue', '')}" if raised else ""
+        ran = CellRan(asked.number, raised, shown.text, error[:MAX_ERROR_TEXT])
+        judge.send(ran, _FOREVER)
+
+
+class _Shown:
+    """What a cell prints and its last value: the part that its student reads in the feedback."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def take(self, message: dict[str, Any]) -> None:
+        content = message["content"]
+        if message["msg_type"] == "stream" and content.get("name") == "stdout":
+            self._add(content.get("text"))
+        elif message["msg_type"] == "execute_result":
+            self._add(f"{content.get('data', {}).get('text/plain', '')}\n")
+
+    def _add(self, text: Any) -> None:
+        if isinstance(text, str):
+            room = MAX_CELL_TEXT - len(self.text)
+            # Half a surrogate pair cannot travel.
+            self.text += text[:room].encode("utf-8", "replace").decode()
