@@ -8,7 +8,7 @@ does not have. How long a cell may take is the trusted side's to decide.
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, NoReturn
 
 from jupyter_client.blocking import BlockingKernelClient
 
@@ -20,8 +20,8 @@ SERVE = "from shardwork.probes.server import serve as _serve; _serve(get_ipython
 _FOREVER = Deadline(None)
 
 
-def run_cells(descriptor: int, connection: dict[str, Any]) -> int:
-    """Serve the judge until it asks the kernel itself to serve, or hangs up.
+def run_cells(descriptor: int, connection: dict[str, Any]) -> NoReturn:
+    """Run what the judge asks for until it hangs up; at last, have the kernel itself serve it.
 
     `connection` is what a Jupyter connection file holds.
     """
@@ -34,8 +34,10 @@ def run_cells(descriptor: int, connection: dict[str, Any]) -> int:
     while True:
         asked = judge.receive(_FOREVER)
         if isinstance(asked, Serve):
+            # It stays until the judge hangs up: zmq sends from a thread, some time.
+            client.iopub_channel.stop()
             client.execute(SERVE, silent=True, store_history=False)
-            return 0
+            continue
         shown = _Shown()
         reply = client.execute_interactive(
             asked.source, store_history=False, allow_stdin=False, output_hook=shown.take

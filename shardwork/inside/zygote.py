@@ -21,6 +21,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from shardwork.inside import linux
@@ -48,6 +49,7 @@ _FDS_OF_A_FORK = 3
 _LOG_BYTES = 8 << 10
 _REAP_S = 0.1
 _GO_LIMIT_S = 60.0
+_END_LIMIT_S = 20.0
 
 
 def main(descriptor: int) -> None:
@@ -166,7 +168,8 @@ def _end_descendants() -> None:
     """End what the first process left behind, where that did not go with a PID namespace."""
     import psutil
 
-    while left := psutil.Process().children(recursive=True):
+    until = time.monotonic() + _END_LIMIT_S
+    while (left := psutil.Process().children(recursive=True)) and time.monotonic() < until:
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -197,7 +200,7 @@ def _init(begin: Begin, fork: Fork, reply: socket.socket, fds: list[int], go: in
             return 0
         if fork.work:  # no home of its own: what programs keep there must go with the sandbox
             os.environ |= dict.fromkeys(("HOME", "IPYTHONDIR", "MPLCONFIGDIR"), fork.work)
-        _reseed()
+        _be_fresh()
         connection = connection_to(f"{fork.work or begin.home}/.kernel", secrets.token_hex(16))
         kernel = os.fork()
         if kernel == 0:
@@ -213,25 +216,28 @@ def _init(begin: Begin, fork: Fork, reply: socket.socket, fds: list[int], go: in
     reply.close()
     for fd in fds:
         os.close(fd)
-    return _undertake(kernel, runner)
+    return _undertake({kernel, runner})
 
 
-def _undertake(kernel: int, runner: int) -> int:
-    """Reap whatever ends, until the kernel does, or a runner that was not done.
+def _undertake(needed: set[int]) -> int:
+    """Reap whatever ends, until one of those does that are needed.
 
     The namespace, and so everything in it, ends with this process.
     """
     while True:
         pid, status = os.waitpid(-1, 0)
         code = os.waitstatus_to_exitcode(status)
-        if pid == kernel or (pid == runner and code != 0):
+        if pid in needed:
             return code if code >= 0 else 128 - code
 
 
-def _reseed() -> None:
-    """Give the child random numbers of its own, as a fresh interpreter has them."""
+def _be_fresh() -> None:
+    """Give the child what a fresh interpreter has of its own: random numbers, its folder."""
+    import multiprocessing.process
     import random
 
+    # Spawned processes look for the notebook's own modules there.
+    multiprocessing.process.ORIGINAL_DIR = str(Path.cwd())  # type: ignore[attr-defined]
     random.seed()
     numpy = sys.modules.get("numpy")
     if numpy is not None:
@@ -247,9 +253,9 @@ def _kernel(connection: dict[str, Any], judge: int, not_mine: tuple[int, ...]) -
     return 0
 
 
-def _runner(connection: dict[str, Any], judge: int, not_mine: tuple[int, ...]) -> int:
+def _runner(connection: dict[str, Any], judge: int, not_mine: tuple[int, ...]) -> NoReturn:
     """Be the runner of the cells, which the kernel cannot look into."""
     for fd in not_mine:
         os.close(fd)
     linux.set_dumpable(False)
-    return run_cells(judge, connection)
+    run_cells(judge, connection)

@@ -40,7 +40,7 @@ class Cgroup:
             lines = (self._folders["memory"] / name).read_text().splitlines()
         except OSError:
             return False
-        return any(line.split() > ["oom_kill", "0"] for line in lines if "oom_kill " in line)
+        return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in lines)
 
     def close(self) -> None:
         """Remove it; what was in it must have ended. Twice is allowed."""

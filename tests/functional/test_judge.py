@@ -284,6 +284,21 @@ def test_a_notebook_that_keeps_ending_its_process_fails_and_is_no_error_of_ours(
     assert {cell.status for cell in heard.end.cells} == {"died"}
 
 
+@pytest.mark.parametrize("privileged_nested", [(False, True), (False, False)])
+def test_every_way_of_making_sandboxes_gives_the_same_verdicts(
+    graders, monkeypatch: pytest.MonkeyPatch, privileged_nested: tuple[bool, bool]
+) -> None:
+    privileged, nested = privileged_nested
+    way = isolation.Level(Isolation.BUBBLEWRAP, privileged=privileged, nested=nested)
+    if isolation.unreachable(way):
+        pytest.skip(f"not here: {isolation.unreachable(way)}")
+    monkeypatch.setattr(isolation, "level", lambda wish: way)
+    heard = judge(graders, {name: FATES[name] for name in ("right", "triples", "dies")})
+    assert heard.verdicts("right") == [PASSED] * 3
+    assert heard.verdicts("triples") == [FAILED, PASSED, FAILED]
+    assert heard.verdicts("dies") == [FAILED, FAILED, SKIPPED]
+
+
 def test_without_isolation_the_verdicts_are_the_same(graders) -> None:
     answers = {name: FATES[name] for name in ("right", "triples", "dies")}
     heard = judge(graders, answers, level=Isolation.NONE)
