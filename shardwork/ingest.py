@@ -162,11 +162,16 @@ def _rebuild(
                 notices.append(_missing(cell.id, cells, known))
             # Without its cell, the function may still stand in one that the student added.
             cell.source = answers[0] if answers else ""
-        elif mine and all(c.source.strip() != cell.source.strip() for c in mine):
+        elif mine and all(_without_margin(c.source) != _without_margin(cell.source) for c in mine):
             notices.append(_restored(cell.id))
         notices += _edited_metadata(cell, mine)
     _insert_added(notebook, template, cells, known)
     return notebook, notices, tuple(undecided)
+
+
+def _without_margin(source: str) -> list[str]:
+    """Return the lines without the space at their ends, which some editors take away or add."""
+    return [line.rstrip() for line in source.strip().splitlines()]
 
 
 def _name(cell: SubmittedCell, known: set[str]) -> str:

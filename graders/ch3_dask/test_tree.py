@@ -15,6 +15,10 @@ from collections import Counter
 from shardwork.grading import Delayed, Instrument, Refusal, StudentFault, blame
 
 Origin = tuple[tuple[int, ...], int]  # the parts that a value stands for, and the calls below it
+MOST_PARTS = 200
+"""That one value may stand for; op([v, v]), again and again, would fill the judge's memory."""
+MOST_VALUES = 20_000
+"""No check asks for more than 40 parts."""
 
 
 class Parts(Instrument):
@@ -53,6 +57,8 @@ class Op(Instrument):
         self.not_lists += not isinstance(values, list)
         self.sizes.append(len(values))
         found = [self.origins[v] for v in values]
+        if sum(len(parts) for parts, _ in found) > MOST_PARTS or len(self.origins) > MOST_VALUES:
+            raise Refusal("op was called for far more values than there are parts")
         token = secrets.token_hex(8)
         self.origins[token] = (
             tuple(i for parts, _ in found for i in parts),

@@ -19,6 +19,7 @@ from shardwork.grading import (
     Refusal,
     StudentFault,
     blame,
+    close,
 )
 from shardwork.probes.modules import build
 
@@ -50,11 +51,8 @@ def gradient(kind: str, at: dict[str, np.ndarray], X: np.ndarray, y: np.ndarray)
 
 
 def same(a: Gradient, b: Gradient) -> bool:
-    """Equal shapes, and a norm-relative difference below the tolerance."""
-    if [x.shape for x in a] != [x.shape for x in b]:
-        return False
-    flat_a, flat_b = (np.concatenate([x.ravel() for x in g]) for g in (a, b))
-    return bool(np.linalg.norm(flat_a - flat_b) <= TOLERANCE * max(np.linalg.norm(flat_b), 1e-30))
+    """Equal shapes and types, and a norm-relative difference below the tolerance."""
+    return close(a, b, rel=TOLERANCE, abs=1e-30 * TOLERANCE)
 
 
 def mix(gradients: list[Gradient], factors: list[float]) -> Gradient:

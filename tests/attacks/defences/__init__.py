@@ -1,0 +1,1 @@
+"""Defences that can be switched off; each module registers some."""
