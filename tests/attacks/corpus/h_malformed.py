@@ -252,9 +252,10 @@ ATTACKS = [
                                     "data": {"image/png": "A" * (7 << 20)}}],
         attachments={"x": {"image/png": "A"}})]))),
     _raw("H05i", "2,000 cells whose names are like an exercise's", _json(_document(
-        cells=[_cell("x", id=f"produc{'t' * (n % 90)}{n}") for n in range(2000)]))),
+        cells=[_cell(WRONG["ordered"], id="ordered"), *(
+            _cell("", id=f"produc{'t' * (n % 90)}{n}") for n in range(1999))]))),
     _raw("H05j", "text that is all escapes", _json(_document(
-        cells=[_cell("\u0001\ud83d\ude00" * 100_000)]))),
+        cells=[_cell("#" + "\u0001\ud83d\ude00" * 90_000)]))),
     _edit("H09", "test cells become markdown", _retyped("markdown"), sample=True),
     _edit("H09b", "test cells become raw", _retyped("raw")),
     _edit("H09c", "test cells are deleted", _deleted_tests),

@@ -452,8 +452,11 @@ ATTACKS = [
     _beside("P17b", "looks into the runner of its cells", _LOOKS_INTO_RUNNER, {Win.ESC}),
     _beside("P17c", "puts other sockets where the runner's were", _FORGED_SOCKETS,
             {Win.STALL, Win.BATCH}),
-    _beside("P16c", "opens as many descriptors as it may, in ten processes", _MANY_DESCRIPTORS,
-            {Win.RES, Win.STALL}),
+    Attack(
+        id="P16c", title="opens as many descriptors as it may, in ten processes",
+        wins={Win.RES, Win.STALL}, detect=ungraded, alone=True,
+        submission=Submission(before=(TRY + _MANY_DESCRIPTORS,)),
+    ),
     _beside("P16d", "sends the judge descriptors, by the thousand", _SENDS_DESCRIPTORS,
             {Win.RES, Win.STALL, Win.BATCH}),
 ]  # fmt: skip
