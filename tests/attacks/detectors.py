@@ -10,7 +10,7 @@ import msgspec
 from shardwork.record import Record
 from tests.attacks.course import LIMITS, budget_s
 from tests.attacks.kit import Attack, Win
-from tests.attacks.scene import Batch, Seen, changed, clean_batch, controls_of, victim_of
+from tests.attacks.scene import Batch, Seen, clean_batch, controls_of, escaped, victim_of
 from tests.attacks.tokens import search
 
 MARGIN = 1e-9
@@ -103,7 +103,8 @@ def _of_batch(batch: Batch) -> Iterator[tuple[Win, str]]:
         if getattr(usage, name) > bound:
             yield Win.RES, f"{name} {getattr(usage, name):,} above {bound:,}"
     yield from ((Win.LEFT, what) for what in batch.remaining)
-    yield from ((Win.ESC, f"changed: {name}") for name in changed(batch))
+    for name in (*batch.changed, *escaped(batch.scene)):
+        yield Win.ESC, f"changed: {name}"
     everything = [t for name in batch.scene.tokens.others for t in
                   batch.scene.tokens.secret_from(name)]  # fmt: skip
     for where, data in batch.heard:

@@ -40,13 +40,13 @@ from tests.attacks.scene import (
     _adopting,
     _cgroups,
     _lives,
+    _made_by,
     _mounts,
-    _new_empty,
     environment,
     lay,
     open_scene,
 )
-from tests.attacks.usage import Usage
+from tests.attacks.usage import Usage, watch
 
 PLACES = ("start", "judging", "records", "gradebook", "autograded", "feedback", "report")
 """Where a batch writes, in the order in which it does. `start` is before anything was written;
@@ -136,13 +136,15 @@ class Run:
     alive: list[str]
     """Processes that were there `END_S` after the end."""
     changes: Counter[str] = field(default_factory=Counter)
+    pids: set[int] = field(default_factory=set)
+    """All processes that were seen below it."""
 
 
 def run(scene: Scene, course: Course, temporary: Path, moment: Moment | None = None) -> Run:
     """Run the command as a process of its own, and kill at the moment if there is one."""
     command = [sys.executable, "-m", "shardwork", "--course", str(course.root), "grade",
                ASSIGNMENT, "--jobs", "2"]  # fmt: skip
-    watch = Watch(course, temporary)
+    watched = Watch(course, temporary)
     changes: Counter[str] = Counter()
     with _adopting(), tempfile.TemporaryFile(dir=scene.folder) as console:
         process = subprocess.Popen(
@@ -151,17 +153,17 @@ def run(scene: Scene, course: Course, temporary: Path, moment: Moment | None = N
         )  # fmt: skip
         began, hit = time.monotonic(), False
         try:
-            while process.poll() is None:
-                if time.monotonic() - began > LIMIT_S:
-                    process.kill()
-                for place in watch.changes(0.02):
-                    changes[place] += 1
-                    if not hit and moment and _has_come(moment, place, changes):
-                        hit = _strike(process, moment)
-                if not hit and moment is not None and moment.place == "start":
-                    hit = time.monotonic() - began > moment.delay_s and _strike(process, moment)
-            status = process.returncode
-            ended = time.monotonic()
+            with watch(process.pid, temporary) as usage:
+                while process.poll() is None:
+                    if time.monotonic() - began > LIMIT_S:
+                        process.kill()
+                    for place in watched.changes(0.02):
+                        changes[place] += 1
+                        if not hit and moment and _has_come(moment, place, changes):
+                            hit = _strike(process, moment)
+                    if not hit and moment is not None and moment.place == "start":
+                        hit = time.monotonic() - began > moment.delay_s and _strike(process, moment)
+                ended = time.monotonic()
             alive = _alive()
             while alive and time.monotonic() - ended < END_S:
                 time.sleep(0.02)
@@ -169,9 +171,10 @@ def run(scene: Scene, course: Course, temporary: Path, moment: Moment | None = N
         finally:
             process.kill()
             process.wait()
-            watch.close()
+            watched.close()
         console.seek(0)
-        return Run(status, console.read(), hit, alive, changes)
+        pids = usage.pids | {process.pid}
+        return Run(process.returncode, console.read(), hit, alive, changes, pids)
 
 
 def _has_come(moment: Moment, place: str, changes: Counter[str]) -> bool:
@@ -302,10 +305,11 @@ def kill_and_resume(
     shutil.copytree(clean.course.root, root, ignore=_results)
     course = load_course(root)
     temporary = Path(tempfile.mkdtemp(prefix="t", dir=scene.folder))
-    cgroups, mounts = _cgroups(), _mounts()
+    cgroups, mounts, pids = _cgroups(), _mounts(), set[int]()
     for moment in chain:
         before, files = set(_records(course)), _files_left(temporary)
         ran = run(scene, course, temporary, moment)
+        pids |= ran.pids
         say(f"{moment}: {'hit' if ran.hit else 'came too late'}, status {ran.status}, "
             f"{len(_records(course))} records")  # fmt: skip
         (tally.hits if ran.hit else tally.missed).append(moment)
@@ -326,7 +330,7 @@ def kill_and_resume(
         *_unlike(batch, clean),
         *ran.alive,
         *_files_left(temporary),
-        *(f"cgroup {folder}" for folder in _new_empty(_cgroups() - cgroups) if _is_ours(folder)),
+        *(f"cgroup {folder}" for folder in _made_by(pids | ran.pids, _cgroups() - cgroups)),
         *(f"mount {mount}" for mount in _mounts() - mounts if str(scene.folder) in mount),
     ]:
         tally.found.append(f"resumed {about}: {what}")
@@ -397,12 +401,6 @@ def _unlike(batch: Batch, clean: Batch) -> Iterator[str]:
 
 def _files_left(temporary: Path) -> list[str]:
     return [f"file {path.name}" for path in sorted(temporary.iterdir())]
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether nobody is alive who may have made the cgroup: others use this machine, too."""
-    owner = folder.name.removeprefix("shardwork-").partition("-")[0]
-    return not Path("/proc", owner).exists()
 
 
 def main() -> int:

@@ -158,8 +158,8 @@ class Batch:
     """Everything that it wrote to the terminal."""
     seconds: float
     usage: Usage
-    before: Mapping[str, str]
-    """Digest of each file of the course that a batch must not change."""
+    changed: list[str]
+    """Files of course and home that it had to leave alone and did not."""
     remaining: list[str]
     """What was left behind: processes, files, mounts, cgroups, shared memory."""
     heard: list[tuple[str, bytes]]
@@ -318,10 +318,11 @@ def run_batch(
         remaining = _remaining(scene, temporary)
         remaining += [f"mount {m}" for m in _mounts() - mounts if str(scene.folder) in m]
         remaining += [f"cgroup {c}" for c in _made_by(usage.pids, _cgroups() - cgroups)]
+        changed = _changed(scene, course, before)
         console.seek(0)
         said = console.read()
     shutil.rmtree(temporary, ignore_errors=True)
-    return Batch(scene, course, assignment, attacks, status, said, seconds, usage, before,
+    return Batch(scene, course, assignment, attacks, status, said, seconds, usage, changed,
                  remaining, scene.sink.take(), twins, weak)  # fmt: skip
 
 
@@ -361,22 +362,24 @@ def lay(
         submission.prepare(folder, scene)
 
 
-def changed(batch: Batch) -> list[str]:
-    """Return the files of course and home that the batch must leave alone and did not."""
-    after = _digests(batch.course)
-    names = sorted(before_or_after for before_or_after in {*batch.before, *after}
-                   if batch.before.get(before_or_after) != after.get(before_or_after))  # fmt: skip
-    for path in batch.scene.folder.glob("esc-*"):
-        names.append(str(path))
-        path.unlink()
-    secret = batch.scene.tokens.file.text
-    for path in batch.scene.home.rglob("*"):
+def _changed(scene: Scene, course: Course, before: Mapping[str, str]) -> list[str]:
+    """Return the files of course and home that a batch must leave alone and did not."""
+    after = _digests(course)
+    names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    secret = f"secret {scene.tokens.file.text}\n"
+    for path in scene.home.rglob("*"):
         planted = path.name in ("id_rsa", "credentials", ".netrc", "notes.txt")
-        if batch.scene.mark in path.name or (
-            planted and path.read_text(encoding="utf-8") != f"secret {secret}\n"
-        ):
+        if scene.mark in path.name or (planted and path.read_text(encoding="utf-8") != secret):
             names.append(str(path))
     return names
+
+
+def escaped(scene: Scene) -> list[str]:
+    """Return the files that attacks made at their `@ESC_FILE@`, and remove them."""
+    found = sorted(scene.folder.glob("esc-*"))
+    for path in found:
+        path.rmdir() if path.is_dir() else path.unlink()
+    return list(map(str, found))
 
 
 def _in_json(values: Mapping[str, str]) -> dict[str, str]:

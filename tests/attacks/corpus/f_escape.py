@@ -23,7 +23,7 @@ _TCP = (
     + r"""
 for host in HOSTS:
     attempt("tcp " + host, lambda: tcp(host, PORT))
-for host in ("1.1.1.1", "8.8.8.8", "93.184.215.14"):
+for host in ("198.51.100.7", "203.0.113.7"):  # of RFC 5737: nobody's, should it ever get out
     attempt("tcp " + host, lambda: tcp(host, 443))
 """
 )
@@ -32,15 +32,15 @@ _UDP = (
     + r"""
 for host in (*HOSTS, "255.255.255.255", "224.0.0.1"):
     tried(lambda: udp(host, PORT))
-query = b"\x12\x34\x01\x00\x00\x01" + bytes(6) + b"\x07example\x03com\x00\x00\x01\x00\x01"
+query = b"\x12\x34\x01\x00\x00\x01" + bytes(6) + b"\x01x\x07invalid\x00\x00\x01\x00\x01"
 def resolve(host):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(1)
         s.sendto(query, (host, 53))
         return bool(s.recv(512))
-for host in ("127.0.0.53", "8.8.8.8", "169.254.169.253"):
+for host in ("127.0.0.53", "169.254.169.253"):
     attempt("name server " + host, lambda: resolve(host))
-attempt("name", lambda: bool(socket.getaddrinfo("example.com", 80)))
+attempt("name", lambda: bool(socket.getaddrinfo("shardwork.invalid", 80)))
 """
 )
 _HTTP = (
@@ -51,9 +51,7 @@ for host in HOSTS:
     tried(lambda: urllib.request.urlopen(f"http://{host}:{PORT}/@MARK@", timeout=1.5))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         os.environ[name] = f"http://{host}:{PORT}"
-    tried(lambda: urllib.request.urlopen("http://example.com/@MARK@", timeout=1.5))
-for address in ("https://pypi.org/simple/", "http://example.com/"):
-    attempt("http", lambda: bool(urllib.request.urlopen(address, timeout=2).read(10)))
+    tried(lambda: urllib.request.urlopen("http://shardwork.invalid/@MARK@", timeout=1.5))
 """
 )
 _SIX = (
@@ -67,7 +65,7 @@ for host in HOSTS:
             s.connect(("::ffff:" + host, PORT))
             return True
     attempt("IPv6 to " + host, mapped)
-for host in ("2606:4700:4700::1111", "fe80::1", "ff02::1", "64:ff9b::101:101"):
+for host in ("2001:db8::7", "fe80::1", "ff02::1", "64:ff9b::c633:6407"):
     attempt("IPv6 to " + host, lambda: tcp(host, 443))
 """
 )
@@ -121,8 +119,8 @@ _METADATA = (
     _OUT
     + r"""
 def get(host):
-    with socket.create_connection((host, 80), 1.5) as s:
-        s.sendall(b"GET /latest/meta-data/ HTTP/1.0\r\nMetadata-Flavor: Google\r\n\r\n")
+    # No question is asked: it could be answered where this is tried without a sandbox.
+    with socket.create_connection((host, 80), 1.5):
         return True
 for host in ("169.254.169.254", "100.100.100.200", "169.254.170.2", "fd00:ec2::254",
              "168.63.129.16"):

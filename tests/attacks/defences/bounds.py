@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tests.attacks.defences.surroundings import change_plan
+from tests.attacks.defences.surroundings import change_plan, fresh_files
 from tests.attacks.weak import defence, module
 
 _PLENTY = 1 << 40
@@ -103,6 +103,12 @@ def output_is_bounded() -> None:
 def hashes_are_bounded() -> None:
     """Keys that were made to have one hash are refused."""
     module("shardwork.wire.values")._bound_hashes = lambda keys: None
+
+
+@defence("G02")
+def homes_are_private() -> None:
+    """The next submission does not find the home and the temporary files of the one before."""
+    fresh_files()
 
 
 @defence("G02c")
