@@ -33,6 +33,7 @@ from shardwork.record import CellOutcome, CheckResult, ExerciseResult, Record, T
 from shardwork.recordfile import check_student, read_record, record_path, write_record
 from shardwork.sandbox import isolation
 from shardwork.sandbox.zygote import Plan
+from shardwork.wholefile import sweep
 
 T = TypeVar("T")
 
@@ -84,6 +85,8 @@ def grade(
     or no Java), CourseError (the course is not fit to grade with), NothingMatched. Interrupted, it
     ends every sandbox and keeps every record.
     """
+    for folder in (course.records, *course.feedback.glob("*")):
+        sweep(folder / assignment.name)
     batch = _Batch(course, assignment, settings)
     results: list[Graded] = []
 

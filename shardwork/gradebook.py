@@ -211,9 +211,12 @@ def _make_empty(course: Course) -> None:
     from nbgrader.api import Gradebook
     from sqlalchemy import URL
 
+    from shardwork.nbgrader_bridge import see_alembic
+
     path = course.gradebook.with_name(f".{course.gradebook.name}.new")
     path.unlink(missing_ok=True)
     url = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    see_alembic()
     with Gradebook(url, course.config.id):
         pass
     path.replace(course.gradebook)

@@ -37,6 +37,7 @@ from shardwork.gradebook import TEST_PREFIX, ensure_registered, lock
 from shardwork.plaintext import filled, plain
 from shardwork.record import ExerciseResult, Record, Verdict
 from shardwork.recordfile import record_digest
+from shardwork.sentences import shown_values
 from shardwork.starter import starter_notebook
 
 DATABASE_TIMEOUT_S = 60
@@ -61,18 +62,25 @@ def configure(config: Config, config_file: str | os.PathLike[str]) -> None:
     config.merge(options(load_course(Path(config_file).resolve().parent)))
 
 
-def options(course: Course) -> Config:
-    """Return nbgrader's options for `course`, as plain `nbgrader` and formgrader use them.
+def see_alembic() -> None:
+    """Put this interpreter's `bin` on PATH if `alembic` is not found there.
 
-    Side effect: puts this interpreter's `bin` on PATH if `alembic` is not found there; nbgrader
-    calls it by name when it makes a gradebook, and leaves a broken file if that fails.
+    nbgrader calls it by name when it makes a gradebook, and leaves a broken file if that fails.
     """
-    from sqlalchemy import URL
-
     if shutil.which("alembic") is None:
         os.environ["PATH"] = os.pathsep.join(
             (str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))
         )
+
+
+def options(course: Course) -> Config:
+    """Return nbgrader's options for `course`, as plain `nbgrader` and formgrader use them.
+
+    Side effect: that of `see_alembic`.
+    """
+    from sqlalchemy import URL
+
+    see_alembic()
     url = URL.create(
         "sqlite", database=str(course.gradebook), query={"timeout": str(DATABASE_TIMEOUT_S)}
     )
@@ -364,7 +372,9 @@ def _summary(record: Record, grade_id: str) -> str:
         code = f" [{check.code}]" if check.code else ""
         lines.append(f"{check.verdict.value}{code}: {plain(check.line, 300, 3)}")
         if check.message and check.verdict is not Verdict.PASSED:
-            lines.append(f"    {plain(filled(check.message, check.evidence), 600, 10)}")
+            # Students see this notebook, too: a name that they chose may hold a hidden input.
+            values = shown_values(check.message, check.evidence)
+            lines.append(f"    {plain(filled(check.message, values), 600, 10)}")
     if result.provisional:
         lines.append("Could not be judged completely: an error of ours. Please grade by hand.")
     return "\n".join(lines) + "\n"

@@ -44,6 +44,13 @@ def write_whole(path: Path, data: bytes) -> None:
                 temporary.unlink()
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a writer that was killed has left half-written in `folder`."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def is_disk_full(error: OSError) -> bool:
     """Say whether there was no room for what was to be written."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT}

@@ -19,7 +19,6 @@ import click
 
 from shardwork import __version__
 from shardwork.errors import ExitCode, ShardworkError
-from shardwork.plaintext import plain
 
 if TYPE_CHECKING:
     from shardwork.course import Course
@@ -113,7 +112,8 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _report(message: str, code: ExitCode) -> ExitCode:
-    # It may hold a name that a student chose.
+    from shardwork.plaintext import plain  # it may hold a name that a student chose
+
     click.echo(f"Error: {plain(message, 4_000, 40)}", err=True)
     return code
 

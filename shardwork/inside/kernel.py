@@ -43,6 +43,7 @@ def run_kernel(connection: dict[str, Any], judge: int) -> None:
     """Run a kernel until it is killed; `judge` is the descriptor on which it will serve."""
     os.environ[JUDGE_FD_VARIABLE] = str(judge)
     sys.argv = ["shardwork-kernel"]
+    sys.path.insert(0, "")  # as in any notebook: the zygote was started without
     config = Config()
     config.HistoryManager.enabled = False
     app = SandboxKernel.instance(config=config)

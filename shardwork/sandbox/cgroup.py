@@ -42,6 +42,15 @@ class Cgroup:
             return False
         return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in lines)
 
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that was in use at once, files in memory included; 0 if not known."""
+        name = "memory.peak" if self._version == 2 else "memory.max_usage_in_bytes"
+        try:
+            return int((self._folders["memory"] / name).read_text())
+        except (OSError, ValueError):
+            return 0
+
     def close(self) -> None:
         """Remove it; what was in it must have ended. Twice is allowed."""
         until = time.monotonic() + _REMOVE_S

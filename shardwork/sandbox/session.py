@@ -185,7 +185,14 @@ class Session:
             return outcome("died", error=self.why_killed or "")
         except WireError:
             return outcome("died", error=_DISTURBED)
+        if why := self.why_killed:  # a part of it is gone already, and the rest goes too
+            self._sandbox_is_killed()
+            return outcome("died", ran.text, why)
         return outcome("raised" if ran.raised else "ran", ran.text, ran.error)
+
+    def _sandbox_is_killed(self) -> None:
+        if self._sandbox is not None:
+            self._sandbox.kill()
 
     def _ran(self, number: int, deadline: Deadline) -> CellRan:
         assert self._cells is not None

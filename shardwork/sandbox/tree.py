@@ -66,6 +66,7 @@ class Sandbox:
         self._kernel: int | None = None
         self._cgroup: cgroup.Cgroup | None = None
         self._watchdog: watchdog.Watchdog | None = None
+        self._peak_bytes = 0
         self.log = ""
         self.left_alive = False
 
@@ -80,7 +81,8 @@ class Sandbox:
 
     @property
     def peak_bytes(self) -> int:
-        return self._watchdog.peak_bytes if self._watchdog else 0
+        seen = self._watchdog.peak_bytes if self._watchdog else 0
+        return max(seen, self._peak_bytes)
 
     @property
     def cpu_s(self) -> float:
@@ -126,6 +128,7 @@ class Sandbox:
                 os.close(descriptor)
         self._init = self._kernel = None
         if self._cgroup is not None:
+            self._peak_bytes = self._cgroup.peak_bytes
             self._cgroup.close()
         if self._zygote.plan.single_use:
             self._zygote.close()

@@ -182,4 +182,4 @@ def _difference(batch: Batch, clean: Batch, student: str) -> str:
 
 def size() -> tuple[int, int]:
     """Return how many submissions, and how many of them attack: a sample, or all."""
-    return (60, 20) if os.environ.get("SHARDWORK_ATTACKS") == "all" else (15, 5)
+    return (60, 20) if os.environ.get("SHARDWORK_ATTACKS") == "all" else (9, 3)

@@ -54,6 +54,7 @@ PLACES = ("start", "judging", "records", "gradebook", "autograded", "feedback", 
 CHILDREN = ("zygote", "judge", "attendant")
 """Processes of a batch that may be killed in its place; the batch goes on then."""
 LIMIT_S = 600.0
+_CHAIN = 4
 
 _WRITTEN = 0x2 | 0x40 | 0x80 | 0x100 | 0x200  # modified, moved from and to, created, deleted
 _IS_FOLDER, _MADE = 0x40000000, 0x100
@@ -230,20 +231,25 @@ def chains(
 ) -> Iterator[list[Moment]]:
     """Draw moments without end, in chains: those of one hit one class, which gets on in between.
 
-    `changes` are those of an undisturbed run. A chain has a moment in each place.
+    `changes` are those of an undisturbed run. A chain has a moment in each of a few places.
     """
     draw = random.Random(seed)
+    deck: list[str] = []
     while True:
         chain = []
-        for place in sorted(places, key=PLACES.index):
+        if len(deck) < _CHAIN:  # every place has its turn
+            deck += draw.sample(places, len(places))
+        chosen, deck = set(deck[:_CHAIN]), deck[_CHAIN:]
+        for place in sorted(chosen, key=PLACES.index):
             number, victim = signal.SIGKILL, draw.choice(("batch", "batch", "group"))
             if place == "judging":
                 victim = draw.choice((*CHILDREN, "batch"))
             if victim == "batch":
                 number = draw.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGINT,
                                       signal.SIGTERM))  # fmt: skip
-            # Half of what is written there: after an interruption less is left to write.
-            at = draw.randint(1, max(1, changes[place] // 2))
+            # After an interruption less is left to write, and least of what all students share.
+            share = 2 if place in ("judging", "records") else 4
+            at = draw.randint(1, max(1, changes[place] // share))
             chain.append(Moment(place, at, victim, number, draw.uniform(0.0, 3.0)))
         yield chain
 
@@ -321,6 +327,8 @@ def kill_and_resume(
         tally.found += [f"after {moment}: the record of {name} is lost"
                         for name in sorted(before - set(_records(course)))]  # fmt: skip
         tally.found += [f"after {moment}: {what}" for what in _wrong_so_far(batch, clean)]
+        if not ran.hit:  # it has come to its end, and nothing is left to interrupt
+            break
     ran = run(scene, course, temporary)
     batch = _as_batch(scene, course, ran)
     about = f"after {len(chain)} interruptions, the last a {chain[-1]}" if chain else "at once"

@@ -296,7 +296,7 @@ def run_batch(
     started = ["-m", "shardwork"] if weak is None else ["-m", "tests.attacks.product", weak]
     command = [sys.executable, *started, "--course", str(course.root), "grade", assignment,
                "--jobs", str(jobs)]  # fmt: skip
-    limit_s = 180 + 60 * len(list(course.submitted.iterdir()))
+    limit_s = 180 + 120 * len(list(course.submitted.iterdir()))
     scene.sink.take()
     mounts = _mounts()
     cgroups = _cgroups()

@@ -47,6 +47,7 @@ def test_no_attack_wins(scene: Scene) -> None:
 
 @pytest.mark.parametrize("name", defences() if ALL else SAMPLED_DEFENCES)
 def test_without_a_defence_its_attack_wins(scene: Scene, name: str) -> None:
+    defences()  # registers them
     attacks = {attack.id: attack for attack in load()}
     why = missing(attacks[DEFENCES[name].attack])
     if why:

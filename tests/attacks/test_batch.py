@@ -119,7 +119,7 @@ def test_the_honest_are_graded_as_they_should_be_to_begin_with(clean: Batch, cro
 
 
 def test_a_killed_batch_goes_on_where_it_stopped(scene: Scene, seed: int) -> None:
-    students, times, places = (9, 20, killing.PLACES) if ALL else (3, 3, SAMPLED_PLACES)
+    students, times, places = (9, 20, killing.PLACES) if ALL else (2, 3, SAMPLED_PLACES)
     tally = killing.kill_often(scene, students, times, seed, places)
     assert not tally.found, f"seed {seed}:\n" + "\n".join(tally.found)
     assert len(tally.hits) == times, [str(moment) for moment in tally.missed]
@@ -135,8 +135,9 @@ def test_right_work_gets_full_points_on_a_busy_machine(name: str) -> None:
 
 def test_moments_are_drawn_from_every_place_and_can_be_drawn_again() -> None:
     changes = Counter(dict.fromkeys(killing.PLACES, 100))
-    first = list(itertools.islice(killing.chains(1, changes), 3))
-    assert [[moment.place for moment in chain] for chain in first] == [list(killing.PLACES)] * 3
-    assert first == list(itertools.islice(killing.chains(1, changes), 3))
-    assert {moment.number for chain in first for moment in chain} > {signal.SIGKILL}
-    assert {moment.victim for chain in first for moment in chain} & set(killing.CHILDREN)
+    first = list(itertools.islice(killing.chains(1, changes), 8))
+    assert first == list(itertools.islice(killing.chains(1, changes), 8))
+    drawn = [moment for chain in first for moment in chain]
+    assert {moment.place for moment in drawn} == set(killing.PLACES)
+    assert {moment.number for moment in drawn} > {signal.SIGKILL}
+    assert {moment.victim for moment in drawn} & set(killing.CHILDREN)

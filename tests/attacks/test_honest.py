@@ -28,11 +28,10 @@ def test_right_answers_with_honest_habits_get_full_points_and_raise_no_alarm() -
     # Two that must raise an alarm: they show that one would be heard.
     with open_scene() as scene:
         found = list(run(scene, [*chosen, WRONG, HANGS]))
-    alarmed = {variant.name for variant, _ in found if variant}
-    said = "\n".join(f"{v.name if v else '(batch)'}: {what}" for v, what in found)
-    assert alarmed == {WRONG.name, HANGS.name}, said
-    assert any("never_returned" in what for variant, what in found if variant is HANGS), said
-    assert all(variant for variant, _ in found), said
+    false = [f"{v.name if v else '(batch)'}: {w}" for v, w in found if v not in (WRONG, HANGS)]
+    assert not false, "\n".join(false)
+    assert any("0.0 of 15 points" in what for variant, what in found if variant is WRONG)
+    assert any("never_returned" in what for variant, what in found if variant is HANGS)
 
 
 @pytest.mark.unit

@@ -73,7 +73,7 @@ def _let_through(route: Any) -> None:
         route.abort()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def viewer() -> Iterator[Viewer]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine: apt-get install chromium")

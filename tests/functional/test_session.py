@@ -116,6 +116,7 @@ def test_no_cell_runs_once_the_time_of_the_submission_is_up(start) -> None:
 
 def test_output_is_bounded_and_shown_as_plain_text(start) -> None:
     session = start(
+        {"cell_s": 60.0},
         much="for _ in range(200):\n    print('x' * 50_000)",
         sly="print('\\x1b[31mred\\x1b[0m', '\\u202e')\n"
         "raise ValueError('\\x1b[2J' + 'y' * 100_000)",

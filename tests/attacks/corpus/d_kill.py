@@ -245,7 +245,7 @@ _PROCESS = {
 
 ATTACKS = in_budget([
     Attack(
-        id="D01", title="kills its parent", wins=KILLED, detect=ungraded, sample=True,
+        id="D01", title="kills its parent", wins=KILLED, detect=ungraded,
         submission=Submission(before=(_KILL_PARENT,)),
     ),
     Attack(
@@ -301,7 +301,6 @@ ATTACKS = in_budget([
     ),
     Attack(
         id="D10", title="all cells say schema version 99", wins={Win.BATCH}, detect=ungraded,
-        sample=True,
         submission=Submission(edit=_nbgrader(lambda m: m["nbgrader"].update(schema_version=99))),
     ),
     Attack(

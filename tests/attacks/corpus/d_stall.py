@@ -67,7 +67,7 @@ _C_LOOPS = {
 
 ATTACKS = in_budget([
     Attack(
-        id="D03", title="a cell that loops", wins=STALLED, detect=in_time, sample=True,
+        id="D03", title="a cell that loops", wins=STALLED, detect=in_time,
         submission=Submission(before=("while True:\n    pass",)),
     ),
     Attack(
@@ -145,7 +145,7 @@ ATTACKS = in_budget([
     ),
     Attack(
         id="D05", title="a cell that ignores every signal and loops", wins=STALLED, detect=in_time,
-        sample=True, submission=Submission(before=(_DEAF + "while True:\n    pass",)),
+        submission=Submission(before=(_DEAF + "while True:\n    pass",)),
     ),
     Attack(
         id="D05b", title="a function that ignores every signal and sleeps", wins=STALLED,

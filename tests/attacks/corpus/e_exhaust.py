@@ -327,11 +327,11 @@ raise Loud()
 """
 
 
-def _value(id_: str, title: str, sample: bool = False, **sources: str) -> Attack:
+def _value(id_: str, title: str, **sources: str) -> Attack:
     """Return an attack by what these functions return; the others are right."""
     answers = {name: f"def {name}(*args):\n    {source}" for name, source in sources.items()}
     return Attack(
-        id=id_, title=title, wins={*EXHAUSTED, Win.STALL}, sample=sample,
+        id=id_, title=title, wins={*EXHAUSTED, Win.STALL},
         submission=Submission(RIGHT | answers), twin=right_but(*sources),
         detect=keeps(sum(p for n, p in POINTS["plain"].items() if n not in (*sources, "tell"))),
     )  # fmt: skip
@@ -363,7 +363,7 @@ ATTACKS = in_budget([
         submission=Submission(before=(_ALLOCATE_AT_ONCE,)),
     ),
     Attack(
-        id="E02", title="starts 500 processes", wins=EXHAUSTED, detect=reached(430), sample=True,
+        id="E02", title="starts 500 processes", wins=EXHAUSTED, detect=reached(430),
         submission=Submission(before=(_FORKS,)),
     ),
     Attack(
@@ -402,7 +402,7 @@ ATTACKS = in_budget([
     ),
     Attack(
         id="E07", title="prints hundreds of megabytes, by every descriptor", wins=EXHAUSTED,
-        detect=small_record, sample=True, submission=Submission(before=(_PRINTS,)),
+        detect=small_record, submission=Submission(before=(_PRINTS,)),
     ),
     Attack(
         id="E07b", title="displays thousands of outputs, and large ones", wins=EXHAUSTED,
@@ -416,7 +416,7 @@ ATTACKS = in_budget([
         id="E07d", title="prints a little in 199 cells", wins=EXHAUSTED, detect=small_record,
         submission=Submission(after=("print('q' * (1 << 16))",) * 198),
     ),
-    _value("E09", "returns 10^7 elements", ordered="return ['x'] * 10 ** 7", sample=True),
+    _value("E09", "returns 10^7 elements", ordered="return ['x'] * 10 ** 7"),
     _value("E09b", "returns a list nested 10^5 deep", ordered=(
         "x = []\n    for _ in range(10 ** 5):\n        x = [x]\n    return x")),
     _value("E09c", "returns itself", ordered="x = []\n    x.append(x)\n    return x"),

@@ -91,7 +91,9 @@ LOOK = LOOK.replace("@KEY@", str(_KEY))
 
 def victim(answers: Mapping[str, str] = RIGHT, before: tuple[str, ...] = ()) -> Submission:
     """Everything right; looks for its predecessor first, and again behind the last exercise."""
-    return Submission(answers, before=(LOOK, *before), after=("look()",))
+    return Submission(
+        answers, before=(LOOK, *before), after=("import time\ntime.sleep(2)\nlook()",)
+    )
 
 
 def poisoned(seen: Seen) -> list[tuple[Win, str]]:
@@ -395,7 +397,7 @@ import random, numpy
 random.seed(1)
 numpy.random.seed(1)
 os.umask(0o777)
-for pid in {os.getppid(), 1, 2, 3}:
+for pid in {os.getppid(), *range(1, 9)} - {os.getpid()}:
     for how in (lambda: os.setpriority(os.PRIO_PROCESS, pid, 19),
                 lambda: os.sched_setaffinity(pid, {0}) if pid > 1 else None,
                 lambda: __import__("resource").prlimit(pid, 7, (0, 0))):
@@ -454,12 +456,12 @@ paths += [m.__file__ for m in list(sys.modules.values()) if getattr(m, "__file__
 for path in paths[:3000]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        held.append(fd)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.fcntl(fd, 1024, fcntl.F_RDLCK)
-        held.append(fd)
     except OSError:
         pass
-print(len(held), "locked")
+print(len(held), "held")
 """
 _INOTIFY = """
 import ctypes
@@ -486,7 +488,7 @@ if ctypes.CDLL(None).inotify_init1(0) < 0:
 ATTACKS = [
     _poison("G01", "a daemon acts while the next submission runs", _DAEMON, sample=True),
     _poison("G01b", "a detached process listens where the next one will", _LISTENER),
-    _poison("G02", "files in the home that start with the next kernel", _HOME, sample=True),
+    _poison("G02", "files in the home that start with the next kernel", _HOME),
     _poison("G02b", "a kernelspec of its own", _KERNELSPEC),
     _poison("G02c", "writes beside the installed packages", _PACKAGES),
     _poison("G04", "makes the temporary names that others will want", _PREDICTABLE),

@@ -343,7 +343,7 @@ ATTACKS = [
     *(
         _collect_attack(id_, f"{title}, in an archive", functools.partial(
             lambda name: upload("work.zip", zipped({name: _EVIL, "plain.ipynb": _EVIL})), name),
-            nothing_taken, sample=id_ == "H17")
+            nothing_taken)
         for id_, (title, name) in _NAMES.items()
     ),
     *(
@@ -363,7 +363,7 @@ ATTACKS = [
     _collect_attack("H18b", "a timestamp of its own", lambda: upload("work.zip", zipped(
         {"plain.ipynb": honest_notebook(), "timestamp.txt": b"2020-01-01 00:00:00 UTC"}))),
     _collect_attack("H19", "a flat bomb: one piece of 4 MB under 2,000 names", lambda: upload(
-        "work.zip", flat_bomb()), nothing_taken, sample=True),
+        "work.zip", flat_bomb()), nothing_taken),
     _collect_attack("H19b", "16^5 archives in archives", lambda: upload("work.zip", nested_bomb()),
                     nothing_taken),
     _collect_attack("H19c", "400 MB of zeros in a zip", lambda: upload(

@@ -196,7 +196,7 @@ _DECORATED = "@(lambda f: f)\n" * 12_000 + "def product(n):\n    return 0"
 _MANY_NAMES = "\n".join(f"v{n} = {n}" for n in range(14_000))
 
 ATTACKS = [
-    _raw("H01", "an empty file", b"", sample=True),
+    _raw("H01", "an empty file", b""),
     _raw("H01b", "a notebook that was cut", _GOOD[:-40]),
     _raw("H01c", "no JSON", b"print('hello')\n" * 100),
     _raw("H01d", "a byte order mark before a notebook", b"\xef\xbb\xbf" + _GOOD),
@@ -234,8 +234,7 @@ ATTACKS = [
         b'"@"', _nest(100_000))),
     _raw("H04e", "outputs 9,000 deep", _json(_document(cells=[_cell("1", outputs="@")])).replace(
         b'"@"', _nest(9_000, b'[{"a":', b"}]", b"1"))),
-    _special("H05", "a notebook of 128 MB", _replaced(lambda path, scene: _sparse(path)),
-             sample=True),
+    _special("H05", "a notebook of 128 MB", _replaced(lambda path, scene: _sparse(path))),
     _raw("H05b", "10^6 cells", b'{"nbformat":4,"metadata":{},"cells":[' + b"{}," * 1_000_000
          + b"{}]}"),
     _raw("H05c", "10^5 keys of metadata", _around(
@@ -256,12 +255,12 @@ ATTACKS = [
             _cell("", id=f"produc{'t' * (n % 90)}{n}") for n in range(1999))]))),
     _raw("H05j", "text that is all escapes", _json(_document(
         cells=[_cell("#" + "\u0001\ud83d\ude00" * 90_000)]))),
-    _edit("H09", "test cells become markdown", _retyped("markdown"), sample=True),
+    _edit("H09", "test cells become markdown", _retyped("markdown")),
     _edit("H09b", "test cells become raw", _retyped("raw")),
     _edit("H09c", "test cells are deleted", _deleted_tests),
     _edit("H09d", "test cells of a kind that nobody knows", _retyped("heading")),
     *(
-        _edit(f"H10{letter}", f"points are {value!r}", _points(value), sample=not letter)
+        _edit(f"H10{letter}", f"points are {value!r}", _points(value))
         for letter, value in (("", 1e6), ("b", -5), ("c", "5"), ("d", [5]), ("e", True),
                               ("f", float("nan")), ("g", float("inf")), ("h", 10 ** 400))
     ),
@@ -281,7 +280,7 @@ ATTACKS = [
           lambda notebook: notebook["metadata"].update(kernelspec={
               "name": "bash", "argv": ["touch", "@ESC_FILE@"], "language": "bash"}),
           wins={Win.ESC, Win.BATCH}),
-    _edit("H13", "all cells have one grade id", edited(_all_called_product), sample=True),
+    _edit("H13", "all cells have one grade id", edited(_all_called_product)),
     _edit("H13b", "all cells have one id",
           lambda notebook: [cell.update(id="same") for cell in notebook["cells"]]),
     _special("H22", "a pipe in place of the notebook",
@@ -306,7 +305,7 @@ ATTACKS = [
     _special("H22k", "a pipe called as the autograded notebook's byproducts are", Submission(
         prepare=lambda folder, scene: [os.mkfifo(folder / name) for name in (
             "plain.html", ".OTTER_LOG", "custom.css", "feedback.html")])),  # type: ignore[arg-type,return-value]
-    _answer("H25", "10^4 nested parentheses", _PARENTHESES, sample=True),
+    _answer("H25", "10^4 nested parentheses", _PARENTHESES),
     _answer("H25b", "a sum of 99,000 terms", _SUM),
     _answer("H25c", "an int of 190,000 digits", _LITERAL),
     _answer("H25d", "a literal of 4 MB", _HUGE_LITERAL),

@@ -20,7 +20,7 @@ def _dask(id_: str, title: str, wins: set[Win], answer: str = "", **more: object
     answers = {"graph_product": answer} if answer else {}
     cells = {name: more.pop(name) for name in ("before", "after", "files") if name in more}
     submission = Submission(answers, **cells)  # type: ignore[arg-type]
-    return Attack(id_, title, wins, submission, assignment="dask", budget_s=240, **more)  # type: ignore[arg-type]
+    return Attack(id_, title, wins, submission, assignment="dask", budget_s=300, **more)  # type: ignore[arg-type]
 
 
 def _neighbour(seen: Seen) -> list[tuple[Win, str]]:

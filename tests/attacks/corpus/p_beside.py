@@ -195,11 +195,11 @@ time.sleep(6)
 """
 _KEPT = r"""
 import ctypes, fcntl, mmap, os, socket, time
-MOST = 3 << 30  # the corpus is capped; the limit of its assignment is 1 GiB and 64 MiB
+MOST = 7 << 28  # the corpus is capped; the limit of its assignment is 1 GiB and 64 MiB
 def told(kept_bytes):
-    if kept_bytes > 2 << 30:
+    if kept_bytes > 3 << 29:
         did(f"holds {kept_bytes >> 20} MB that nobody counts")
-    time.sleep(3)  # a watchdog may look once more
+    time.sleep(1)  # a watchdog may look once more
 def in_processes(fill, processes=8):
     "Have `fill(most)` keep memory in several processes, and add up what they say."
     read, write = os.pipe()

@@ -25,7 +25,7 @@ _SUMS = Submission({
 def _torch(id_: str, title: str, wins: set[Win], submission: Submission, **more: object) -> Attack:
     meets = "allreduce" in submission.answers.get("average", "").partition(":\n")[2]
     twin = _SUMS if meets else Submission()
-    return Attack(id_, title, wins, submission, twin, "torch", 240, **more)  # type: ignore[arg-type]
+    return Attack(id_, title, wins, submission, twin, "torch", 300, **more)  # type: ignore[arg-type]
 
 
 def _ranks(seen: Seen) -> list[tuple[Win, str]]:

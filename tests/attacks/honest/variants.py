@@ -27,6 +27,7 @@ SAMPLE = (
     "leaves a process running",
     "shows data frames",
     "uses shell magics",
+    "writes a helper module and imports it",
     "asks for input in a scratch cell",
     "saved by Colab without cell ids",
 )
