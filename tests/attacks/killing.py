@@ -295,7 +295,10 @@ def kill_often(
     tally = Tally(found=[f"undisturbed: {what}" for what in found])
     for chain in itertools.islice(chains(seed, changes, places), times):
         if len(tally.hits) < times:
+            known = len(tally.found)
             kill_and_resume(scene, clean, chain[: times - len(tally.hits)], tally, say)
+            for what in tally.found[known:]:
+                say(f"found: {what}")
     return tally
 
 

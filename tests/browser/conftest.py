@@ -73,7 +73,9 @@ def _let_through(route: Any) -> None:
         route.abort()
 
 
-@pytest.fixture(scope="package")
+# Not "package": this folder is none, so the browser would stay open for the whole session, and what
+# it starts meanwhile would be found by a test that looks for leftovers.
+@pytest.fixture(scope="module")
 def viewer() -> Iterator[Viewer]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine: apt-get install chromium")
