@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from shardwork.course import Course
-from shardwork.gradebook import HandGrading, read_hand_grading
+from shardwork.handgrading import HandGrading, read_hand_grading
 from shardwork.misconceptions import load_misconceptions
 from shardwork.pages import load_language, page, write_page
 from shardwork.record import Record

@@ -2,28 +2,26 @@
 
 It runs nbgrader's own Autograde over rebuilt notebooks in a private folder, with recorded results
 in place of a kernel, so formgrader, manual grading and late penalties work on what it writes. It
-also reads back what a TA has changed by hand. It changes no record.
+changes no record.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import fcntl
 import json
 import logging
 import os
 import stat
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shardwork.course import Course
 from shardwork.errors import CourseError, MachineError, ShardworkError
+from shardwork.gradebookfile import lock, make_empty, opened
 from shardwork.plaintext import plain, plain_line
 from shardwork.record import Record
 from shardwork.recordfile import check_student, record_digest
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 TEST_PREFIX = "test_"
 """The test cell of the exercise `key_stats` has the grade_id `test_key_stats`."""
 
-LOCK_TIMEOUT_S = 600.0
 STAMP_LIMIT_BYTES = 200
 TOLERANCE = 1e-9
 """Two sums of the same points may differ by this much in floating point."""
@@ -49,18 +46,6 @@ class Written:
     redone: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class HandGrading:
-    """What people changed in formgrader for one submission, and the late penalty.
-
-    `points` and `comments` are by exercise, and hold only what a person entered.
-    """
-
-    points: Mapping[str, float] = field(default_factory=dict)
-    comments: Mapping[str, str] = field(default_factory=dict)
-    late_penalty: float = 0.0
 
 
 def write_gradebook(
@@ -89,7 +74,7 @@ def write_gradebook(
     failed: dict[str, str] = {}
     with lock(course):
         ensure_registered(course, assignment)
-        with _opened(course) as gradebook:
+        with opened(course) as gradebook:
             entries = _entries(gradebook, assignment)
             limits = _limits(gradebook, assignment)
         for record in records:
@@ -115,70 +100,6 @@ def write_gradebook(
     return Written(tuple(redone), tuple(unchanged), failed)
 
 
-def read_hand_grading(
-    course: Course, assignment: str, student: str | None = None
-) -> dict[str, HandGrading]:
-    """Return what people entered in formgrader, by student, or only for `student`.
-
-    Empty if there is no gradebook yet.
-    """
-    if not course.gradebook.is_file():
-        return {}
-    from nbgrader.api import MissingEntry
-
-    found: dict[str, HandGrading] = {}
-    with _opened(course) as gradebook:
-        try:
-            if student is None:
-                submissions = gradebook.assignment_submissions(assignment)
-            else:
-                submissions = [gradebook.find_submission(assignment, student)]
-        except MissingEntry:
-            return {}
-        for submission in submissions:
-            points: dict[str, float] = {}
-            comments: dict[str, str] = {}
-            penalty = 0.0
-            for notebook in submission.notebooks:
-                penalty += notebook.late_submission_penalty or 0.0
-                for grade in notebook.grades:
-                    if grade.manual_score is not None or grade.extra_credit:
-                        name = grade.name.removeprefix(TEST_PREFIX)
-                        points[name] = grade.score + (grade.extra_credit or 0.0)
-                for comment in notebook.comments:
-                    if comment.manual_comment:
-                        comments[comment.name] = comment.manual_comment
-            if points or comments or penalty:
-                found[submission.student.id] = HandGrading(points, comments, penalty)
-    return found
-
-
-@contextlib.contextmanager
-def lock(course: Course, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
-    """Hold the gradebook for writing; ShardworkError if another process holds it for `timeout_s`.
-
-    The lock goes with the process, so a killed batch never leaves it behind.
-    """
-    path = course.gradebook.with_name(course.gradebook.name + ".lock")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise ShardworkError(
-                        f"Another process has been writing {course.gradebook} for {timeout_s:g} s. "
-                        "Wait until it has finished and run the same command again."
-                    ) from None
-                time.sleep(0.1)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def ensure_registered(course: Course, assignment: str) -> None:
     """Enter the assignment into the gradebook, unless it is there as it is configured now.
 
@@ -187,13 +108,13 @@ def ensure_registered(course: Course, assignment: str) -> None:
     from shardwork.release import register_assignment
 
     if course.gradebook.is_file():
-        with _opened(course) as gradebook:
+        with opened(course) as gradebook:
             if not _differences(course, assignment, _limits(gradebook, assignment)):
                 return
     else:
-        _make_empty(course)
+        make_empty(course)
     register_assignment(course, assignment)
-    with _opened(course) as gradebook:
+    with opened(course) as gradebook:
         differences = _differences(course, assignment, _limits(gradebook, assignment))
     if differences:
         raise CourseError(
@@ -201,44 +122,6 @@ def ensure_registered(course: Course, assignment: str) -> None:
             f"{'; '.join(differences)}. Correct one of them, run `shardwork release {assignment}`, "
             "then the same command again."
         )
-
-
-def _make_empty(course: Course) -> None:
-    """Make a gradebook with nothing in it, whole or not at all.
-
-    nbgrader enters its version last; one that was killed before that could never be upgraded.
-    """
-    from nbgrader.api import Gradebook
-    from sqlalchemy import URL
-
-    from shardwork.nbgrader_bridge import see_alembic
-
-    path = course.gradebook.with_name(f".{course.gradebook.name}.new")
-    path.unlink(missing_ok=True)
-    url = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
-    see_alembic()
-    with Gradebook(url, course.config.id):
-        pass
-    path.replace(course.gradebook)
-
-
-@contextlib.contextmanager
-def _opened(course: Course) -> Iterator[Gradebook]:
-    import sqlalchemy.exc
-    from nbgrader.api import Gradebook
-
-    from shardwork.nbgrader_bridge import options
-
-    paths = options(course).CourseDirectory
-    try:
-        with Gradebook(paths.db_url, paths.course_id) as gradebook:
-            yield gradebook
-    except sqlalchemy.exc.DatabaseError as error:
-        raise ShardworkError(
-            f"{course.gradebook}: {plain_line(str(error.orig or error))}. If it is in use, wait "
-            "and try again; if it is damaged, move it away and run `shardwork grade`: records are "
-            "kept, and points are written from them."
-        ) from error
 
 
 def _limits(gradebook: Gradebook, assignment: str) -> dict[str, float]:
@@ -322,8 +205,23 @@ def _write_one(
         (staged / f"{assignment}.ipynb").write_text(text, encoding="utf-8", errors="replace")
         if stamp:
             (staged / "timestamp.txt").write_text(stamp + "\n", encoding="ascii")
+        else:
+            _forget_time(course, assignment, student)
         _autograde(course, record, staged.parent.parent)
     return True
+
+
+def _forget_time(course: Course, assignment: str, student: str) -> None:
+    """Take the time of an earlier submission out of the gradebook; nbgrader would keep it."""
+    from nbgrader.api import MissingEntry
+
+    with opened(course) as gradebook:
+        try:
+            submission = gradebook.find_submission(assignment, student)
+        except MissingEntry:
+            return
+        submission.timestamp = None
+        gradebook.db.commit()
 
 
 def _autograde(course: Course, record: Record, submitted: Path) -> None:

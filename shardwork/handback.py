@@ -48,7 +48,7 @@ def hand_back(
     except ShardworkError as error:
         problems.append(f"feedback: {error}")
     try:
-        report = write_report(course, assignment.name, records)
+        report, _ = write_report(course, assignment.name, records)
     except ShardworkError as error:
         problems.append(f"report: {error}")
     return HandedBack(tuple(feedback), report, tuple(problems))

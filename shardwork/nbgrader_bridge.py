@@ -33,7 +33,8 @@ from traitlets.config import Config
 
 from shardwork.course import Course, load_course
 from shardwork.errors import NothingMatched
-from shardwork.gradebook import TEST_PREFIX, ensure_registered, lock
+from shardwork.gradebook import TEST_PREFIX, ensure_registered
+from shardwork.gradebookfile import lock
 from shardwork.plaintext import filled, plain
 from shardwork.record import ExerciseResult, Record, Verdict
 from shardwork.recordfile import record_digest

@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 from shardwork import picture
 from shardwork.course import Assignment, Course
-from shardwork.errors import NothingMatched, ShardworkError
-from shardwork.gradebook import read_hand_grading
+from shardwork.errors import NothingMatched
 from shardwork.misconceptions import Misconceptions, load_misconceptions
 from shardwork.pages import N_, Language, load_language, page, show_points, write_page
-from shardwork.plaintext import plain, plain_line
-from shardwork.record import Record, Verdict
+from shardwork.plaintext import plain_line
+from shardwork.record import Record
+from shardwork.todo import ToDo, settled_by_hand, to_dos
 
 ENOUGH_FOR_DISCRIMINATION = 20
 """With fewer graded submissions an item-rest correlation says more of chance than of the item."""
@@ -31,16 +31,6 @@ MANY_SUBMISSIONS = 40
 """From here on, times are shown as a histogram instead of a bar for each submission."""
 
 SCORE_BINS = 10
-
-
-class ToDo(NamedTuple):
-    """One thing that waits for a TA: `why` and `next_step` are plain text, `detail` may be long."""
-
-    student: str
-    subject: str
-    why: str
-    detail: str
-    next_step: str
 
 
 class ExerciseFigures(NamedTuple):
@@ -125,8 +115,8 @@ STATUSES = {
 
 def write_report(
     course: Course, assignment: str, records: Sequence[Record], language: str | None = None
-) -> Path:
-    """Write `report/<assignment>/index.html` and return its path.
+) -> tuple[Path, Report]:
+    """Write `report/<assignment>/index.html`; return its path and what it shows.
 
     `language` defaults to the course's first. What a person settled by entering points is read from
     the gradebook. Raises NothingMatched if there are no records.
@@ -143,12 +133,12 @@ def write_report(
         records,
         misconceptions,
         spoken,
-        settled=_settled(course, assignment),
+        settled=settled_by_hand(course, assignment),
     )
     html = report_page(report, course.assignment(assignment), course.config.title, spoken)
     path = course.report / assignment / "index.html"
     write_page(path, html)
-    return path
+    return path, report
 
 
 def summarise(
@@ -190,74 +180,6 @@ def summarise(
         codes=count_codes(records, misconceptions, language),
         rows=tuple(_row(record, bool(waiting.get(record.student))) for record in records),
     )
-
-
-def to_dos(record: Record, language: Language, settled: Collection[str] = ()) -> list[ToDo]:
-    """Return what waits for a TA in one record: what was refused, is ours, or was flagged.
-
-    What concerns only an exercise in `settled` waits no longer.
-    """
-    say = language.say
-    found: list[ToDo] = []
-    student = plain_line(record.student, 200)
-    again = str(
-        say(
-            "Run `shardwork grade {assignment} --student {student}` again. If it stays, enter the "
-            "points in formgrader.",
-            assignment=record.assignment,
-            student=student,
-        )
-    ).replace("&#39;", "'")
-    if record.status == "refused":
-        found.append(
-            ToDo(
-                student,
-                str(say("submission")),
-                plain(language.tell(record.reason), 600, 10) or str(say("It was refused.")),
-                "",
-                str(
-                    say(
-                        "Look into submitted/{student}/{assignment}/ and ask the student to hand "
-                        "in again, if it is no mistake of ours.",
-                        assignment=record.assignment,
-                        student=student,
-                    )
-                ),
-            )
-        )
-    elif record.status == "incomplete":
-        why = plain(record.reason, 600, 10) or str(say("It was not judged to the end."))
-        found.append(ToDo(student, str(say("submission")), why, "", again))
-    for exercise in record.exercises:
-        if exercise.name in settled:
-            continue
-        for check in exercise.checks:
-            if check.verdict is Verdict.ERROR:
-                found.append(
-                    ToDo(
-                        student,
-                        f"{exercise.name} · {check.name}",
-                        plain(language.tell(check.message, check.evidence), 600, 10)
-                        or str(say("An error of ours or the machine's.")),
-                        plain(check.detail, 4_000, 60),
-                        again,
-                    )
-                )
-        if exercise.provisional and not any(c.verdict is Verdict.ERROR for c in exercise.checks):
-            why = str(say("Its points are provisional."))
-            found.append(ToDo(student, exercise.name, why, "", again))
-    for notice in record.notices:
-        if notice.flagged and notice.subject not in settled:
-            found.append(
-                ToDo(
-                    student,
-                    plain_line(notice.subject, 120),
-                    plain(notice.text, 600, 10),
-                    "",
-                    str(say("Look at the notebook that was handed in, and decide.")),
-                )
-            )
-    return found
 
 
 def histogram(
@@ -391,14 +313,6 @@ def _times_picture(report: Report, language: Language) -> str:
 
 def _is_not_final(record: Record) -> bool:
     return record.status == "incomplete" or any(e.provisional for e in record.exercises)
-
-
-def _settled(course: Course, assignment: str) -> dict[str, Collection[str]]:
-    try:
-        entered = read_hand_grading(course, assignment)
-    except ShardworkError:  # a gradebook that cannot be read: the list is only longer without it
-        return {}
-    return {student: by_hand.points.keys() for student, by_hand in entered.items()}
 
 
 def _row(record: Record, needs_attention: bool) -> Row:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from markupsafe import escape
 
 from shardwork.course import Assignment
-from shardwork.gradebook import HandGrading
+from shardwork.handgrading import HandGrading
 from shardwork.misconceptions import Misconception, Misconceptions
 from shardwork.pages import N_, Language
 from shardwork.plaintext import plain, plain_line

@@ -29,11 +29,11 @@ def command(assignments: tuple[str, ...], language: str | None) -> ExitCode:
     worst = ExitCode.DONE
     for name, records in chosen.items():
         try:
-            path = write_report(course, name, records, language)
+            path, report = write_report(course, name, records, language)
         except ShardworkError as error:
             click.echo(f"Error: {name}: {error}", err=True)  # the other assignments go on
             worst = error.exit_code if worst is ExitCode.DONE else worst
             continue
-        waiting = sum(record.needs_attention for record in records)
+        waiting = len({to_do.student for to_do in report.to_do})
         click.echo(f"{path.relative_to(course.root)}   {len(records)} submissions, {waiting} to do")
     return worst

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from shardwork import feedback, pages
 from shardwork.course import Course
 from shardwork.feedback import feedback_path, write_feedback
-from shardwork.gradebook import HandGrading
+from shardwork.handgrading import HandGrading
 from shardwork.record import Cause, CellOutcome, Notice, NoticeKind, Record, Verdict
 from shardwork.report import write_report
 from tests import factories
@@ -84,7 +84,7 @@ def test_a_feedback_page_runs_nothing_and_asks_for_nothing(
 
 def test_the_class_report_runs_nothing_and_asks_for_nothing(course: Course, viewer: Viewer) -> None:
     hostile = factories.record("<script>x</script>", cells=_hostile_record().cells)
-    path = write_report(course, ASSIGNMENT, [_hostile_record(), _refused_record(), hostile])
+    path, _ = write_report(course, ASSIGNMENT, [_hostile_record(), _refused_record(), hostile])
     seen = viewer.look(path.as_uri())
     assert _is_inert(seen, path), seen
     assert "<script>" in seen.text
@@ -119,6 +119,6 @@ def test_a_picture_of_the_report_is_drawn_from_names_and_not_made_of_them(
     course: Course, viewer: Viewer
 ) -> None:
     records = [factories.record(f"</svg><script>{i}</script>") for i in range(3)]
-    path = write_report(course, ASSIGNMENT, records)
+    path, _ = write_report(course, ASSIGNMENT, records)
     seen = viewer.look(path.as_uri())
     assert _is_inert(seen, path), seen

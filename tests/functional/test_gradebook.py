@@ -22,7 +22,9 @@ import pytest
 from shardwork.course import Course, load_course
 from shardwork.errors import ShardworkError
 from shardwork.feedback import page_on_file
-from shardwork.gradebook import lock, read_hand_grading, write_gradebook
+from shardwork.gradebook import write_gradebook
+from shardwork.gradebookfile import lock
+from shardwork.handgrading import read_hand_grading
 from shardwork.record import Record, Verdict
 from shardwork.recordfile import write_record
 from tests import factories
@@ -188,6 +190,17 @@ def test_a_time_stamp_makes_the_submission_late_in_nbgrader(course: Course) -> N
     with _gradebook(course) as gradebook:
         submission = gradebook.find_submission(ASSIGNMENT, "s01_right")
         assert submission.timestamp.isoformat() == "2027-01-16T00:00:00"
+
+
+def test_handed_in_again_without_a_time_the_old_time_is_forgotten(course: Course) -> None:
+    stamp = course.submitted / "s01_right" / ASSIGNMENT / "timestamp.txt"
+    stamp.write_text("2027-01-16 00:00:00 UTC", encoding="ascii")
+    write_gradebook(course, ASSIGNMENT, factories.a_class())
+    stamp.unlink()
+    assert write_gradebook(course, ASSIGNMENT, factories.a_class()).redone == ("s01_right",)
+    with _gradebook(course) as gradebook:
+        assert gradebook.find_submission(ASSIGNMENT, "s01_right").timestamp is None
+    assert write_gradebook(course, ASSIGNMENT, factories.a_class()).redone == ()
 
 
 @pytest.mark.timeout(60)

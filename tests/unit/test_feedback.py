@@ -17,7 +17,7 @@ from babel.messages.extract import extract_from_file
 
 from shardwork.course import Course
 from shardwork.feedback import feedback_page, write_feedback
-from shardwork.gradebook import HandGrading
+from shardwork.handgrading import HandGrading
 from shardwork.pages import show_points
 from shardwork.record import (
     Cause,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shardwork import picture
 from shardwork.course import Course
 from shardwork.errors import NothingMatched
-from shardwork.gradebook import HandGrading
+from shardwork.handgrading import HandGrading
 from shardwork.record import Notice, NoticeKind, Record, Timing, Verdict
 from shardwork.report import (
     Report,
@@ -162,7 +162,7 @@ def test_misconceptions_come_the_most_frequent_first(course: Course) -> None:
 def test_the_page_is_well_formed_and_every_picture_has_words_and_a_table(
     course: Course, language: str
 ) -> None:
-    path = write_report(course, ASSIGNMENT, [*factories.a_class(), _hostile_record()], language)
+    path, _ = write_report(course, ASSIGNMENT, [*factories.a_class(), _hostile_record()], language)
     assert path == course.root / "report/ch2_spark/index.html"
     html = path.read_text(encoding="utf-8")
     page = Page(html)
@@ -185,13 +185,13 @@ def test_the_page_is_well_formed_and_every_picture_has_words_and_a_table(
 
 def test_the_same_records_give_the_same_bytes_whatever_their_order(course: Course) -> None:
     records = factories.a_class()
-    first = write_report(course, ASSIGNMENT, records).read_bytes()
-    assert write_report(course, ASSIGNMENT, records[::-1]).read_bytes() == first
+    first = write_report(course, ASSIGNMENT, records)[0].read_bytes()
+    assert write_report(course, ASSIGNMENT, records[::-1])[0].read_bytes() == first
 
 
 def test_a_class_of_nothing_but_refusals_has_a_report(course: Course) -> None:
     records = [factories.a_class()[10]]
-    text = Page(write_report(course, ASSIGNMENT, records).read_text(encoding="utf-8")).text
+    text = Page(write_report(course, ASSIGNMENT, records)[0].read_text(encoding="utf-8")).text
     assert "s11_no_notebook" in text
 
 
@@ -199,7 +199,7 @@ def test_a_large_class_has_a_report_of_bounded_pictures(course: Course) -> None:
     records = [
         factories.record(f"s{i:03}", timing=Timing(total_s=float(i % 37))) for i in range(300)
     ]
-    html = write_report(course, ASSIGNMENT, records).read_text(encoding="utf-8")
+    html = write_report(course, ASSIGNMENT, records)[0].read_text(encoding="utf-8")
     assert len(html) < 250_000
     assert "It is not shown for fewer" not in html
 
@@ -250,7 +250,7 @@ def test_the_report_reads_what_was_settled_from_the_gradebook(
 ) -> None:
     missing = Notice(NoticeKind.CELL_MISSING, "key_stats", "There is no cell.", flagged=True)
     entered = {"alice": HandGrading(points={"key_stats": 4.0})}
-    monkeypatch.setattr("shardwork.report.read_hand_grading", lambda *_: entered)
-    path = write_report(course, ASSIGNMENT, [factories.record("alice", notices=(missing,))])
+    monkeypatch.setattr("shardwork.todo.read_hand_grading", lambda *_: entered)
+    path, _ = write_report(course, ASSIGNMENT, [factories.record("alice", notices=(missing,))])
     text = Page(path.read_text(encoding="utf-8")).text
     assert "Nothing: every submission was judged to the end." in text

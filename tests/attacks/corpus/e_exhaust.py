@@ -1,8 +1,8 @@
 """E: exhaust memory, processes, disk, output.
 
 Each is capped, because with a defence switched off it really happens. Each says how far it has got
-(`REACHED 512`), in what it prints: that it got past its assignment's limit is the win. A cell that is
-ended prints nothing; then the detectors of the whole batch have to see it.
+(`REACHED 512`), in what it prints: that it got past its assignment's limit is the win. A cell that
+is ended prints nothing; then the detectors of the whole batch have to see it.
 """
 
 from __future__ import annotations
