@@ -99,7 +99,6 @@ class NoticeKind(enum.Enum):
     CELL_DUPLICATED = "cell_duplicated"
     CELL_RESTORED = "cell_restored"  # a locked or provided cell had been edited
     METADATA_EDITED = "metadata_edited"  # points, grade flags and the like
-    OUTPUT_CUT = "output_cut"
 
 
 class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

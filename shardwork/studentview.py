@@ -147,7 +147,6 @@ NOTICES = {
     NoticeKind.CELL_DUPLICATED: N_("Cell that stands more than once"),
     NoticeKind.CELL_RESTORED: N_("Cell put back as it was given out"),
     NoticeKind.METADATA_EDITED: N_("Notebook data that had been changed"),
-    NoticeKind.OUTPUT_CUT: N_("Output that was cut"),
 }
 
 NOTICE_SENTENCES = {
@@ -164,7 +163,6 @@ NOTICE_SENTENCES = {
     NoticeKind.METADATA_EDITED: N_(
         "Points and marks stored in a notebook have no effect; the course's own were used."
     ),
-    NoticeKind.OUTPUT_CUT: N_("There was more output than is kept; the rest was left out."),
 }
 
 

@@ -6,10 +6,11 @@ constant values the bytes of a grouping and of a combining shuffle are about the
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
-from shardwork.grading import Rdd, blame, typed
+from shardwork.grading import Rdd, blame, same, typed
 
 Rows = list[tuple[str, tuple[int, float, float]]]
 Pairs = list[tuple[str, Any]]
@@ -47,21 +48,20 @@ def expected(partitions: list[list[tuple[str, float]]]) -> dict[str, tuple[int, 
     return {key: (len(v), math.fsum(v), max(v)) for key, v in values.items()}
 
 
-def same(a: tuple[int, float, float], b: tuple[int, float, float]) -> bool:
-    # A sum of n numbers in any order: the error is below n * eps * sum(|x|), far below this.
-    return a[0] == b[0] and math.isclose(a[1], b[1], rel_tol=1e-9, abs_tol=1e-6) and a[2] == b[2]
+# A sum of n numbers in any order: the error is below n * eps * sum(|x|), far below this.
+same_stats = functools.partial(same, rel=1e-9, abs=1e-6)
 
 
 def why_wrong(got: dict, right: dict, partitions: list) -> str | None:
     """Name the one mistake that explains all values, if there is one."""
     if got.keys() != right.keys():
         return None
-    if all(same(got[k], (c, s, max(m, 0.0))) for k, (c, s, m) in right.items()):
+    if all(same_stats(got[k], (c, s, max(m, 0.0))) for k, (c, s, m) in right.items()):
         return "MAX_FROM_ZERO"
     for key, (_, total, largest) in right.items():
         lengths = [n for p in partitions if (n := sum(k == key for k, _ in p))]
         as_one = {n + len(lengths) - 1 for n in lengths}
-        if got[key][0] not in as_one or not same((0, *got[key][1:]), (0, total, largest)):
+        if got[key][0] not in as_one or not same_stats((0, *got[key][1:]), (0, total, largest)):
             return None
     return "COUNTS_PARTIALS"
 
@@ -86,7 +86,7 @@ def test_values(student, spark, rng):
         assert got.keys() == right.keys(), blame(
             because="Some keys are missing, or there are keys that were not in the input."
         )
-        wrong = [key for key in right if not same(got[key], right[key])]
+        wrong = [key for key in right if not same_stats(got[key], right[key])]
         code = why_wrong(got, right, data) if wrong else None
         counts = any(got[key][0] != right[key][0] for key in right)
         maxima = any(got[key][2] != right[key][2] for key in right)

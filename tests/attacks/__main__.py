@@ -58,6 +58,7 @@ def _plain(outcome: Outcome) -> dict[str, object]:
         "attacks": [a.id for a in outcome.attacks],
         "skipped": outcome.skipped,
         "wins": [(f.attack, f.win.value, f.what) for f in outcome.found],
+        "accepted": [(f.attack, f.win.value, f.what) for f in outcome.accepted],
         "leaks": len(outcome.of(Win.LEAK)),
         "leftovers": len(outcome.of(Win.LEFT)),
         "defences": {name: [(f.attack, f.win.value, f.what) for f in found]
@@ -88,6 +89,9 @@ def _print(outcome: Outcome) -> None:
     console.print(table)
     for finding in outcome.found:
         console.print(f"{finding.attack or '?'}  {finding.win.value}  {finding.what[:300]}")
+    reasons = {attack.id: attack.accepted for attack in outcome.attacks}
+    for finding in outcome.accepted:
+        console.print(f"{finding.attack}  accepted: {finding.what}; {reasons[finding.attack]}")
     for name, why in outcome.skipped.items():
         console.print(f"{name}  not run: {why}")
     if outcome.proven:

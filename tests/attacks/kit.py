@@ -74,6 +74,8 @@ class Attack:
     """Whether it gets a batch of its own, one submission at a time."""
     sample: bool = False
     """Whether it is in the sample that `make test` runs."""
+    accepted: str = ""
+    """Why what it wins (`wins`) is not defended against, and where users are told; else nothing."""
     needs: tuple[str, ...] = ()
     """What the machine must have: `java`, `root`."""
 

@@ -23,6 +23,8 @@ class Outcome:
     skipped: dict[str, str] = field(default_factory=dict)
     """Why an attack was not run, by id."""
     found: list[Finding] = field(default_factory=list)
+    accepted: list[Finding] = field(default_factory=list)
+    """Wins that are not defended against, by intent (`Attack.accepted`)."""
     proven: dict[str, list[Finding]] = field(default_factory=dict)
     """By defence: what won while it was off; empty if nothing did."""
 
@@ -82,6 +84,9 @@ def run_attacks(
         say(f"{attack.assignment}: {attack.id} alone")
         watch = attack.assignment in watched
         outcome.found += _run(scene, attack.assignment, [attack], jobs=1, controls=watch)
+    accepted = {attack.id: attack.wins for attack in outcome.attacks if attack.accepted}
+    outcome.accepted = [f for f in outcome.found if f.win in accepted.get(f.attack, ())]
+    outcome.found = [f for f in outcome.found if f not in outcome.accepted]
     return outcome
 
 

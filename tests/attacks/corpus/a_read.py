@@ -401,6 +401,8 @@ collect()
         twin=Submission({"mean": "def mean(values):\n    return sum(values) / len(values)"}),
         victims=RESUBMISSIONS,
         detect=_same_hidden_input,
+        accepted="with inputs of their own, resubmissions would be a lottery for wrong solutions,"
+        " and equal work would earn unequal points; docs/security.md",
     ),
     Attack(
         id="A12", sample=True,

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from shardwork.record import NoticeKind, Record, Verdict
+from shardwork.record import Record, Verdict
 from tests.attacks.course import POINTS, RIGHT
 from tests.attacks.honest.files import EDITS
 from tests.attacks.honest.snippets import Snippet, read_snippets
@@ -116,8 +116,7 @@ def alarms(batch: Batch, student: str, variant: Variant) -> Iterator[str]:
                 )
     yield from _of_cells(record, variant)
     for notice in record.notices:
-        if notice.kind is not NoticeKind.OUTPUT_CUT:
-            yield f"notice {notice.kind.value}: {notice.text}"
+        yield f"notice {notice.kind.value}: {notice.text}"
 
 
 def _of_cells(record: Record, variant: Variant) -> Iterator[str]:
