@@ -40,7 +40,8 @@ def main() -> int:
         names = chosen.only_weak or (defences() if chosen.weak or chosen.only_weak == [] else [])
         for name in names:
             _say(f"without {name}")
-            outcome.proven[name] = prove(scene, name, load())
+            outcome.proven[name] = found = prove(scene, name, load())
+            _say("  " + (", ".join(sorted({f.win.value for f in found})) or "nothing won"))
     if chosen.json:
         sys.stdout.write(json.dumps(_plain(outcome), indent=1) + "\n")
     else:

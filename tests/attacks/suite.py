@@ -70,20 +70,26 @@ def run_attacks(
             alone.append(attack)
         else:
             together[attack.assignment].append(attack)
+
+    def keep(found: list[Finding]) -> None:
+        outcome.found += found
+        for finding in found:
+            say(f"  {finding.attack or '?'} {finding.win.value} {finding.what[:300]}")
+
     watched = {a.assignment for a in outcome.attacks if a.assignment == "plain" or not light}
     for assignment in sorted(watched):
         say(f"{assignment}: a clean run of the controls")
         clean = clean_batch(scene, assignment)
-        outcome.found += findings(clean, controls=False)
+        keep(findings(clean, controls=False))
     for assignment, chosen in together.items():
         for start in range(0, len(chosen), BATCH_SIZE):
             part = chosen[start : start + BATCH_SIZE]
             say(f"{assignment}: {part[0].id} to {part[-1].id}, {len(part)} attacks")
-            outcome.found += _run(scene, assignment, part, controls=assignment in watched)
+            keep(_run(scene, assignment, part, controls=assignment in watched))
     for attack in alone:
         say(f"{attack.assignment}: {attack.id} alone")
         watch = attack.assignment in watched
-        outcome.found += _run(scene, attack.assignment, [attack], jobs=1, controls=watch)
+        keep(_run(scene, attack.assignment, [attack], jobs=1, controls=watch))
     accepted = {attack.id: attack.wins for attack in outcome.attacks if attack.accepted}
     outcome.accepted = [f for f in outcome.found if f.win in accepted.get(f.attack, ())]
     outcome.found = [f for f in outcome.found if f not in outcome.accepted]
