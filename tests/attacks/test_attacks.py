@@ -19,7 +19,7 @@ from tests.attacks.weak import DEFENCES
 
 ALL = os.environ.get("SHARDWORK_ATTACKS") == "all"
 CHOSEN = load() if ALL else sample(load())
-SAMPLED_DEFENCES: tuple[str, ...] = ()  # each takes two batches: `make test-attacks` has them
+SAMPLED_DEFENCES = ("strict_types", "own_view", "scrubbed_environment", "details_kept")
 WHY_NOT = isolation.problem()
 pytestmark = [
     pytest.mark.integration,

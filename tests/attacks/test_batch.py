@@ -118,7 +118,6 @@ def test_the_honest_are_graded_as_they_should_be_to_begin_with(clean: Batch, cro
     assert not wrong
 
 
-@pytest.mark.skipif(not ALL, reason="SHARDWORK_ATTACKS=all runs it")
 def test_a_killed_batch_goes_on_where_it_stopped(scene: Scene, seed: int) -> None:
     students, times, places = (9, 20, killing.PLACES) if ALL else (2, 3, SAMPLED_PLACES)
     tally = killing.kill_often(scene, students, times, seed, places)

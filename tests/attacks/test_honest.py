@@ -21,7 +21,6 @@ HANGS = Variant("a cell that hangs", "plain", Submission(before=("while True: pa
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(not ALL, reason="SHARDWORK_ATTACKS=all runs it")
 @pytest.mark.timeout(2 * 3600 if ALL else 600)
 @pytest.mark.skipif(WHY_NOT is not None, reason=f"no sandbox: {WHY_NOT}")
 def test_right_answers_with_honest_habits_get_full_points_and_raise_no_alarm() -> None:
