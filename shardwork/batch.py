@@ -23,16 +23,14 @@ from nbformat import NotebookNode
 from shardwork.course import Assignment, Course, Isolation
 from shardwork.errors import CourseError, NothingMatched, ShardworkError
 from shardwork.ingest import Ingested, code_digest, ingest, students_of
-from shardwork.judge.job import Finished, Job, Judged, Problem, Variant
-from shardwork.judging import JudgeProcesses, run_judge
+from shardwork.judge.job import Finished, Job, Judged, Problem, Setting, Variant
+from shardwork.judging import JudgeProcesses, run_judge, setting_of
 from shardwork.keys import digest, environment_digest, files_digest, grader_digest, versions
 from shardwork.misconceptions import load_misconceptions
 from shardwork.plaintext import plain_line
 from shardwork.points import score
 from shardwork.record import CellOutcome, CheckResult, ExerciseResult, Record, Timing, Verdict
 from shardwork.recordfile import check_student, read_record, record_path, write_record
-from shardwork.sandbox import isolation
-from shardwork.sandbox.zygote import Plan
 from shardwork.wholefile import sweep
 
 T = TypeVar("T")
@@ -102,7 +100,7 @@ def grade(
         else:
             plans.append(planned)
     if plans:
-        with JudgeProcesses(batch.sandboxes()) as processes:
+        with JudgeProcesses(batch.setting()) as processes:
             pool = ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="grade")
             try:
                 waiting = [pool.submit(batch.judge, plan, processes) for plan in plans]
@@ -177,9 +175,9 @@ class _Batch:
         }
         _check_weights(course, assignment)
 
-    def sandboxes(self) -> Plan:
-        """Return how the sandboxes of this batch are made. Raises MachineError if they cannot."""
-        return isolation.plan(self._assignment, self._settings.isolation, self._files)
+    def setting(self) -> Setting:
+        """Return what its judges share. Raises MachineError if nothing can be judged here."""
+        return setting_of(self._course, self._assignment, self._settings.isolation, self._files)
 
     def plan(self, student: str) -> Graded | _Plan:
         """Take a submission in and say what is due; if nothing is, bring its record up to date.
@@ -264,16 +262,9 @@ class _Batch:
         checks: dict[str, tuple[CheckResult, ...]] = {
             name: (_undecided(name),) for name in due if name in taken.undecided
         }
-        folder = self._files.get(taken.language)
         job = Job(
-            assignment=self._assignment,
-            plan=processes.plan,
             notebook=nbformat.writes(taken.notebook),
-            files=isolation.seen_from_inside(self._settings.isolation, taken.language, folder)
-            if folder
-            else "",
-            graders=str(self._course.graders / self._assignment.name),
-            codes={name: tuple(codes) for name, codes in self._misconceptions.items()},
+            files=taken.language if taken.language in self._files else "",
             exercises=tuple(name for name in due if name not in checks),
             variants=(Variant("submission", {}, (self._seed,)),),
         )
@@ -287,7 +278,8 @@ class _Batch:
         total = time.monotonic() - began
         if isinstance(end, Finished):
             cells = end.cells
-            timing = Timing(round(end.notebook_s, 2), round(end.judge_s, 2), round(total, 2))
+            spent = (end.sandbox_s, end.notebook_s, end.judge_s, total)
+            timing = Timing(*(round(seconds, 2) for seconds in spent))
         elif isinstance(end, Problem):
             problem = end.text
             timing = Timing(total_s=round(total, 2))
@@ -295,8 +287,7 @@ class _Batch:
             if name not in checks:
                 checks[name] = (_not_judged(problem or "the judge said nothing of it"),)
         record = self._assemble(taken, known, checks, cells, timing, problem)
-        level = isolation.level(self._settings.isolation)
-        return msgspec.structs.replace(record, protections=level.protections)
+        return msgspec.structs.replace(record, protections=processes.setting.protections)
 
     def _assemble(
         self,

@@ -113,6 +113,7 @@ class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Wall seconds by phase; indicative only, never a criterion."""
 
+    sandbox_s: float = 0.0
     notebook_s: float = 0.0
     judge_s: float = 0.0
     total_s: float = 0.0

@@ -18,12 +18,11 @@ import nbformat
 from shardwork.course import Assignment, Course, Exercise, Isolation
 from shardwork.errors import CourseError
 from shardwork.judge.job import Job, Judged, Problem, Variant
-from shardwork.judging import JudgeProcesses, run_judge
+from shardwork.judging import JudgeProcesses, run_judge, setting_of
 from shardwork.misconceptions import load_misconceptions
 from shardwork.notebook import fill, load_source, reference, solution_cell, starter_source
 from shardwork.points import score
 from shardwork.record import Cause, CheckResult, Verdict
-from shardwork.sandbox.isolation import plan, seen_from_inside
 
 SCHEMA = "shardwork.verify/1"
 MIN_MUTANTS = 3
@@ -164,15 +163,15 @@ def verify(
         hands += [(exercise, solutions[i::n_hands]) for i in range(n_hands)]
     folder = _files(course, assignment.name)
     files = {} if folder is None else {_FILES: folder}
-    seen = "" if folder is None else seen_from_inside(isolation, _FILES, folder)
+    setting = setting_of(course, assignment, isolation, files, [e.name for e in exercises])
 
     def run(hand: tuple[Exercise, list[Solution]]) -> list[Row]:
-        rows = _judge_hand(course, assignment, hand[0], hand[1], seeds, seen, processes)
+        rows = _judge_hand(course, assignment, hand[0], hand[1], seeds, "".join(files), processes)
         for row in rows:
             done(row)
         return rows
 
-    with JudgeProcesses(plan(assignment, isolation, files)) as processes:
+    with JudgeProcesses(setting) as processes:
         pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="verify")
         try:
             rows = [row for rows in pool.map(run, hands) for row in rows]
@@ -200,14 +199,9 @@ def _judge_hand(
             "tags", []
         ):
             cell.source = ""
-    codes = load_misconceptions(course, assignment.name)
     job = Job(
-        assignment=assignment,
-        plan=processes.plan,
         notebook=nbformat.writes(notebook),
         files=files,
-        graders=str(course.graders / assignment.name),
-        codes={name: tuple(known) for name, known in codes.items()},
         exercises=(exercise.name,),
         variants=tuple(Variant(s.name, {exercise.name: s.source}, tuple(seeds)) for s in solutions),
     )

@@ -1,32 +1,106 @@
-"""`python -m shardwork.judge [DESCRIPTOR]`: read a Job from stdin, write Events to stdout.
+"""`python -m shardwork.judge CONTROL [ZYGOTE]`: the station that forks the judges of a batch.
 
-The descriptor is the control socket of the batch's zygote.
+It reads its setting from standard input, loads the graders once, and forks a judge for each order
+that comes over the socket CONTROL. It sees nothing of a submission itself. ZYGOTE is the control
+socket of the batch's zygote.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import functools
+import gc
 import os
 import resource
+import select
 import signal
+import socket
 import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import NoReturn
 
+import msgspec
+
+from shardwork.inside.orders import receive, send
+from shardwork.judge.faults import GraderFault
+from shardwork.judge.graders import Graders
+from shardwork.judge.job import SIT, Loaded, Problem, Setting
 from shardwork.judge.process import run_job
 
 PR_SET_PDEATHSIG = 1
 MAX_MEMORY_BYTES = 4 << 30
 """Should all bounds on what a sandbox says fail, the judge ends, and not the machine."""
+_REAP_MS = 100
 
 
 def main() -> None:
-    """Do one job. The real standard output is kept for events; prints go to standard error."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    """Serve until the batch hangs up. What a grader prints goes to standard error."""
+    _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the batch's to handle
-    events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    control = int(sys.argv[1]) if len(sys.argv) > 1 else None
-    run_job(sys.stdin.buffer.read(), events, control)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    zygote = int(sys.argv[2]) if len(sys.argv) > 2 else None
+    setting = msgspec.json.decode(sys.stdin.buffer.read(), type=Setting)
+    graders = Graders(setting.assignment.limits, setting.codes)
+    serve = functools.partial(_serve, control, setting, graders, zygote)
+    try:
+        graders.load(Path(setting.graders), setting.exercises, serve)
+    except GraderFault as fault:
+        send(control, Problem(str(fault)))
+
+
+def _serve(control: socket.socket, setting: Setting, graders: Graders, zygote: int | None) -> None:
+    gc.collect()
+    gc.freeze()  # pages that the collector does not touch stay shared
+    send(control, Loaded())
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    judges: set[int] = set()
+    while True:
+        ready = poller.poll(_REAP_MS if judges else None)
+        judges -= {pid for pid in judges if os.waitpid(pid, os.WNOHANG)[0]}
+        if not ready:
+            continue
+        order = receive(control, SIT, 1)
+        if order is None:
+            return
+        sit, (conversation,) = order
+        judge = os.fork()
+        if judge == 0:
+            control.close()
+            _judge(sit.folder, conversation, setting, graders, zygote)
+        judges.add(judge)
+        with socket.socket(fileno=conversation) as heard, contextlib.suppress(OSError):
+            process = os.pidfd_open(judge)
+            socket.send_fds(heard, [b"."], [process])
+            os.close(process)
+
+
+def _judge(
+    folder: str, conversation: int, setting: Setting, graders: Graders, zygote: int | None
+) -> NoReturn:
+    """Be the judge of one job; never returns."""
+    status = 1
+    try:
+        _die_with_parent()
+        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        with open(conversation, "rb", closefd=False) as job:
+            text = job.read()
+        with open(conversation, "wb", buffering=0) as events:
+            run_job(text, events, setting, graders, zygote)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What the batch asks of a judge process, and what the judge answers: JSON lines over pipes."""
+"""What the batch asks of its judges, and what they answer: JSON.
+
+A station of judges is started once for a batch, with a `Setting`. It forks a judge for each `Job`.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +20,40 @@ class Variant(msgspec.Struct, frozen=True):
     seeds: tuple[int, ...]
 
 
-class Job(msgspec.Struct, frozen=True):
-    """One notebook to run and judge.
+class Setting(msgspec.Struct, frozen=True):
+    """What all jobs of a batch share on the machine where they are judged.
 
-    `plan` says how its sandboxes are made. `notebook` is the rebuilt notebook as JSON, `files` the
-    folder, as the zygote sees it, of its extra files (public checks, data), `graders` the folder of
-    the assignment's graders, `codes` the misconceptions that a grader may name, by exercise.
-    Grading gives one variant without sources; `shardwork verify` gives one for each solution.
+    `plan` says how sandboxes are made, `protections` what they consist of, `graders` is the folder
+    of the assignment's graders, `files` the folder of a notebook's extra files (public checks,
+    data) as the zygote sees it, by what a job calls it. The graders of `exercises` are loaded;
+    `codes` has the misconceptions that each may name.
     """
 
     assignment: Assignment
     plan: Plan
+    protections: tuple[str, ...]
+    graders: str
+    files: dict[str, str]
+    exercises: tuple[str, ...]
+    codes: dict[str, tuple[str, ...]]
+
+    def limit_s(self, job: Job) -> float:
+        """Wall seconds that a job's notebook and all its checks may take."""
+        judged = sum(len(v.seeds) for v in job.variants) * len(job.exercises)
+        return self.assignment.limits.total_s + judged * self.assignment.limits.exercise_s
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One notebook to run and judge; nothing in it depends on the machine.
+
+    `notebook` is the rebuilt notebook as JSON, `files` names extra files of the setting, or none.
+    Grading gives one variant without sources; `shardwork verify` gives one for each solution.
+    """
+
     notebook: str
     files: str
-    graders: str
-    codes: dict[str, tuple[str, ...]]
     exercises: tuple[str, ...]
     variants: tuple[Variant, ...]
-
-    @property
-    def limit_s(self) -> float:
-        """Wall seconds that its notebook and all its checks may take."""
-        judged = sum(len(v.seeds) for v in self.variants) * len(self.exercises)
-        return self.assignment.limits.total_s + judged * self.assignment.limits.exercise_s
 
 
 class Judged(msgspec.Struct, frozen=True, tag="judged"):
@@ -55,6 +69,7 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     """The judge is done; its last line."""
 
     cells: tuple[CellOutcome, ...]
+    sandbox_s: float
     notebook_s: float
     judge_s: float
     peak_bytes: int
@@ -68,3 +83,21 @@ class Problem(msgspec.Struct, frozen=True, tag="problem"):
 
 
 Event = Judged | Finished | Problem
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    """The station has loaded the graders and waits for jobs."""
+
+
+class Sit(msgspec.Struct, frozen=True):
+    """Fork a judge for a job. With it: the socket over which the job comes and the events go.
+
+    The station's first byte on that socket carries a process descriptor of the judge. `folder` is
+    for its temporary files; whoever asks removes it.
+    """
+
+    folder: str
+
+
+LOADED: msgspec.msgpack.Decoder[Loaded | Problem] = msgspec.msgpack.Decoder(Loaded | Problem)
+SIT: msgspec.msgpack.Decoder[Sit] = msgspec.msgpack.Decoder(Sit)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import IO, NoReturn
 
 import msgspec
-import pytest
 
 from shardwork.errors import ShardworkError
 from shardwork.judge import guard
 from shardwork.judge.faults import GraderFault
-from shardwork.judge.job import Event, Finished, Job, Judged, Problem, Variant
-from shardwork.judge.plugin import JudgePlugin, results_of
+from shardwork.judge.graders import Graders
+from shardwork.judge.job import Event, Finished, Job, Judged, Problem, Setting, Variant
 from shardwork.record import CheckResult, Verdict
 from shardwork.sandbox.session import SandboxFailed, Session, as_notebook
 from shardwork.sandbox.zygote import Zygote
 
 
-def run_job(text: bytes, events: IO[bytes], control: int | None = None) -> None:
+def run_job(
+    text: bytes,
+    events: IO[bytes],
+    setting: Setting,
+    graders: Graders,
+    control: int | None = None,
+) -> None:
     """Decode and do a job, writing one JSON line for each event.
 
     `control` is the control socket of the batch's zygote; without it the job starts its own.
@@ -44,30 +46,38 @@ def run_job(text: bytes, events: IO[bytes], control: int | None = None) -> None:
     guard.watch(end)
     try:
         job = msgspec.json.decode(text, type=Job)
-        _do(job, say, control)
+        _do(job, setting, graders, say, control)
     except (SandboxFailed, GraderFault, ShardworkError) as error:
         say(Problem(str(error)))
     except Exception:
         say(Problem(traceback.format_exc()[-4000:]))
 
 
-def _do(job: Job, say: Callable[[Event], None], control: int | None) -> None:
+def _do(
+    job: Job,
+    setting: Setting,
+    graders: Graders,
+    say: Callable[[Event], None],
+    control: int | None,
+) -> None:
     began = time.monotonic()
     notebook = as_notebook(job.notebook)
-    zygote = Zygote(job.plan, control)
-    session = Session(job.assignment, zygote, notebook, job.files)
+    zygote = Zygote(setting.plan, control)
+    files = setting.files[job.files] if job.files else ""
+    session = Session(setting.assignment, zygote, notebook, files)
     try:
         if not job.variants or not job.variants[0].sources:
             session.open()
         for variant in job.variants:
             _prepare(session, variant)
-            for event in _judge(job, session, variant):
+            for event in _judge(job, setting, graders, session, variant):
                 say(event)
         cells = tuple(session.outcomes.values())
     finally:
         session.close()
         zygote.close()
-    say(Finished(cells, session.notebook_s, time.monotonic() - began - session.notebook_s,
+    spent = session.sandbox_s + session.notebook_s
+    say(Finished(cells, session.sandbox_s, session.notebook_s, time.monotonic() - began - spent,
                  session.peak_bytes, session.starts))  # fmt: skip
 
 
@@ -81,35 +91,19 @@ def _prepare(session: Session, variant: Variant) -> None:
         session.redefine(variant.sources)
 
 
-def _judge(job: Job, session: Session, variant: Variant) -> list[Judged]:
-    graders = Path(job.graders)
-    plugin = JudgePlugin(session, job.assignment.limits, variant.seeds, job.codes)
-    paths = [graders / f"test_{exercise}.py" for exercise in job.exercises]
-    missing = {
-        p.stem.removeprefix("test_"): f"there is no {p.name}" for p in paths if not p.is_file()
-    }
-    present = [str(path) for path in paths if path.is_file()]
-    if present:
-        _run_pytest(present, graders, plugin)
-    judged = [Judged(variant.name, seed, name, checks) for seed, name, checks in results_of(plugin)]
-    for exercise, why in {**missing, **plugin.broken}.items():
+def _judge(
+    job: Job, setting: Setting, graders: Graders, session: Session, variant: Variant
+) -> list[Judged]:
+    found = graders.judge(session, variant.seeds, job.exercises)
+    judged = [Judged(variant.name, seed, name, checks) for (seed, name), checks in found.items()]
+    for exercise in job.exercises:
+        if exercise in graders.broken:
+            why = graders.broken[exercise]
+        elif not Path(setting.graders, f"test_{exercise}.py").is_file():
+            why = f"there is no test_{exercise}.py"
+        else:
+            continue
         check = CheckResult("collection", "The grader of this exercise could be loaded.",
                             Verdict.ERROR, detail=why)  # fmt: skip
         judged += [Judged(variant.name, seed, exercise, (check,)) for seed in variant.seeds]
     return judged
-
-
-def _run_pytest(paths: list[str], graders: Path, plugin: JudgePlugin) -> None:
-    """Run pytest in this process, with this plugin only. Raises GraderFault if pytest gives up."""
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    sys.dont_write_bytecode = True
-    args = [
-        *paths, f"--rootdir={graders}", "-c", os.devnull, "--import-mode=importlib",
-        "--assert=plain", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:doctest",
-        "-p", "no:warnings", "--capture=no", "-q", "--no-header", "--continue-on-collection-errors",
-    ]  # fmt: skip
-    output = io.StringIO()
-    with redirect_stdout(output):
-        status = pytest.main(args, plugins=[plugin])
-    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
-        raise GraderFault(f"pytest stopped with {status!r}: {output.getvalue()[-3000:]}")

@@ -76,6 +76,7 @@ class Session:
         self.skip: set[str] = set()
         self.starts = 0
         self.peak_bytes = 0
+        self.sandbox_s = 0.0
         self.notebook_s = 0.0
 
     @property
@@ -110,6 +111,8 @@ class Session:
             self.close_sandbox()
             began = time.monotonic()
             self._start()
+            self.sandbox_s += time.monotonic() - began
+            began = time.monotonic()
             lost = self._run_cells()
             self.notebook_s += time.monotonic() - began
             if lost is None:

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from shardwork.course import Assignment, Exercise, Isolation, Limits
-from shardwork.judge.job import Finished, Job, Judged, Problem, Variant
+from shardwork.errors import CourseError
+from shardwork.judge.job import Finished, Job, Judged, Problem, Setting, Variant
 from shardwork.judging import JudgeProcesses, run_judge
 from shardwork.record import Cause, CheckResult, Verdict
 from shardwork.sandbox import isolation
@@ -100,20 +101,28 @@ def judge(
     for name, source in answers.items():
         meta = {"nbgrader": {"grade_id": name, "solution": True, "grade": False}}
         cells.append(nbformat.v4.new_code_cell(source, id=name, metadata=meta))
-    plan = isolation.plan(assignment, level, {})
     job = Job(
-        assignment=assignment,
-        plan=plan,
         notebook=nbformat.writes(nbformat.v4.new_notebook(cells=cells)),
         files="",
-        graders=str(graders),
-        codes=dict.fromkeys(answers, ("TRIPLES",)),
         exercises=tuple(answers),
         variants=variants,
     )
     heard: list[Judged] = []
-    with processes or JudgeProcesses(plan) as judges:
+    with processes or JudgeProcesses(setting_at(graders, assignment, level)) as judges:
         return Heard(run_judge(job, judges, heard.append, grace_s), heard)
+
+
+def setting_at(graders: Path, assignment: Assignment, level: Isolation) -> Setting:
+    names = tuple(exercise.name for exercise in assignment.exercises)
+    return Setting(
+        assignment=assignment,
+        plan=isolation.plan(assignment, level, {}),
+        protections=(),
+        graders=str(graders),
+        files={},
+        exercises=names,
+        codes=dict.fromkeys(names, ("TRIPLES",)),
+    )
 
 
 @pytest.fixture
@@ -456,22 +465,52 @@ def test_several_solutions_are_judged_one_after_the_other_in_one_sandbox(graders
 
 
 def test_a_judge_that_is_still_running_at_its_limit_is_an_error_of_ours(graders) -> None:
-    (graders / "test_waits.py").write_text("import time\ntime.sleep(600)\n")
+    text = "import time\n\ndef test_it(student):\n    time.sleep(600)\n"
+    (graders / "test_waits.py").write_text(text)
     heard = judge(graders, {"waits": doubles("waits")}, total_s=2.0, exercise_s=1.0, grace_s=1.0)
-    assert isinstance(heard.end, Problem)
-    assert "status -9" in heard.end.text
-    assert "4 s" in heard.end.text
+    assert heard.end == Problem("the judge process ended before it was done (its limit was 4 s)")
 
 
-def test_a_judge_that_ends_by_itself_is_an_error_of_ours(graders) -> None:
-    (graders / "test_ends.py").write_text("import os\nos._exit(7)\n")
-    heard = judge(graders, {"ends": doubles("ends")})
-    assert heard.end == Problem("the judge process ended with status 7 before it was done")
+def test_a_judge_that_ends_by_itself_is_an_error_of_ours_and_the_next_one_is_none(graders) -> None:
+    ends = "import os\n\ndef test_it(student):\n    os.kill({}, 9)\n"
+    (graders / "test_ends.py").write_text(ends.format("os.getpid()"))
+    (graders / "test_station.py").write_text(ends.format("os.getppid()"))
+    answers = {name: doubles(name) for name in ("ends", "station", "right")}
+    exercises = tuple(Exercise(name, 1, 5) for name in answers)
+    (graders / "test_right.py").write_text(GRADER.format(name="right"))
+    setting = setting_at(graders, Assignment("ch0", "0", exercises), Isolation.BUBBLEWRAP)
+    with JudgeProcesses(setting) as judges:
+        for name, source in answers.items():
+            heard: list[Judged] = []
+            cell = nbformat.v4.new_code_cell(source, id=name)
+            notebook = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
+            job = Job(notebook, "", (name,), (Variant("submission", {}, (1,)),))
+            end = run_judge(job, judges, heard.append)
+            if name == "right":  # the station was killed, and there is a new one
+                assert isinstance(end, Finished)
+                assert [check.verdict for check in heard[0].checks] == [PASSED] * 3
+            else:
+                assert end == Problem("the judge process ended before it was done")
+
+
+def test_graders_that_cannot_be_loaded_are_an_error_of_the_course(graders) -> None:
+    (graders / "test_ends.py").write_text("import os\nprint('here')\nos._exit(7)\n")
+    with pytest.raises(CourseError, match="status 7"):
+        judge(graders, {"ends": doubles("ends")})
+
+
+def test_graders_that_take_too_long_to_load_are_an_error_of_the_course(
+    graders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shardwork.judging.LOAD_S", 3.0)
+    (graders / "test_waits.py").write_text("import time\ntime.sleep(600)\n")
+    with pytest.raises(CourseError, match="not loaded after 3 s"):
+        judge(graders, {"waits": doubles("waits")})
 
 
 def test_judges_that_are_stopped_end_with_their_sandboxes_and_say_nothing(graders) -> None:
     assignment = Assignment("ch0_doubles", "Doubles", (Exercise("slow", 1, 5),))
-    processes = JudgeProcesses(isolation.plan(assignment, Isolation.BUBBLEWRAP, {}))
+    processes = JudgeProcesses(setting_at(graders, assignment, Isolation.BUBBLEWRAP))
     (graders / "test_slow.py").write_text(GRADER.format(name="slow"))
     stopper = threading.Thread(target=_stop_when_a_sandbox_runs, args=(processes,))
     stopper.start()

@@ -279,7 +279,7 @@ def test_every_text_of_an_assignment_is_extracted_with_its_places(course):
 
 
 def test_the_line_of_a_check_is_looked_up_as_the_judge_gives_it(course):
-    from shardwork.judge.plugin import first_line
+    from shardwork.judge.sitting import first_line
 
     docstring = ast.get_docstring(ast.parse(GRADER).body[1], clean=False)
     line = first_line(docstring)

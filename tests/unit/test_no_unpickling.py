@@ -151,7 +151,7 @@ def do(*_):
 
 process.Job = Any
 process._do = do
-process.run_job(b"{{}}", open(1, "wb", buffering=0, closefd=False))
+process.run_job(b"{{}}", open(1, "wb", buffering=0, closefd=False), None, None)
 """
 
 

@@ -48,7 +48,7 @@ def closed_names() -> None:
 @defence("A12")
 def assertions_unexplained() -> None:
     """pytest explains no assertion, and what one says is the TA's."""
-    pytest, plugin = module("pytest"), module("shardwork.judge.plugin").JudgePlugin
+    pytest, plugin = module("pytest"), module("shardwork.judge.sitting").Sitting
     run, said = pytest.main, plugin._asserted
 
     def explaining(args: list[str], **kw: Any) -> Any:

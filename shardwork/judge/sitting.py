@@ -1,8 +1,4 @@
-"""The pytest plugin: fixtures for graders, and verdicts from what happened.
-
-pytest runs with plain assertions (no introspection of student data), without its terminal report,
-and with no plugin but this one.
-"""
+"""One sitting of the graders over one notebook: every check becomes a verdict."""
 
 from __future__ import annotations
 
@@ -10,20 +6,17 @@ import functools
 import reprlib
 import time
 import traceback
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 
 from shardwork.course import Limits
 from shardwork.judge.blame import Blame
 from shardwork.judge.dialogue import Dialogue, Ledger
 from shardwork.judge.faults import InputsFailed, StudentFault
-from shardwork.judge.student import Dask, Spark, Student, Torch
 from shardwork.plaintext import plain, plain_line
 from shardwork.record import Cause, CheckResult, Evidence, Verdict
 from shardwork.sandbox.session import SandboxFailed, Session
@@ -49,91 +42,36 @@ class NotTried(Exception):
         self.evidence = evidence
 
 
-class JudgePlugin:
-    """Judge one variant of one session: all collected checks, for each seed.
+class Sitting:
+    """The checks of some solutions in one session, and what has become of them so far.
 
-    `results[(seed, exercise)]` fills up in the order of the checks; `broken[exercise]` says why a
-    grader module could not be collected.
+    `seed` is the root of the random inputs that are drawn now.
     """
 
     def __init__(
-        self,
-        session: Session,
-        limits: Limits,
-        seeds: tuple[int, ...],
-        codes: Mapping[str, Sequence[str]],
+        self, session: Session, limits: Limits, codes: Mapping[str, Sequence[str]]
     ) -> None:
         self._session = session
         self._limits = limits
-        self._granted: set[tuple[int, str]] = set()
-        self._seeds = seeds
         self._codes = codes
+        self._granted: set[tuple[int, str]] = set()
         self._lost: Counter[str] = Counter()
         self._ledger = Ledger()
         self._judged_in: dict[int, set[str]] = defaultdict(set)
         """The exercises judged so far in each sandbox, by the number of its start."""
-        self.results: dict[tuple[int, str], list[CheckResult]] = defaultdict(list)
-        self.broken: dict[str, str] = {}
+        self.seed = 0
 
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        metafunc.fixturenames.append("seed")
-        metafunc.parametrize("seed", self._seeds, ids=str, scope="session")
+    def dialogue(self) -> Dialogue:
+        """Return what a check talks to the sandbox through."""
+        return Dialogue(self._session, self._limits.call_s, self._ledger)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(
-        self, collector: pytest.Collector
-    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Keep a grader that exits when it is imported from ending the judge."""
-        try:
-            return (yield)
-        except SystemExit as error:
-            return pytest.CollectReport(collector.nodeid, "failed", f"SystemExit: {error}", [])
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            name = Path(report.nodeid.partition("::")[0]).name
-            self.broken[exercise_of(name)] = str(report.longrepr)[-1500:]
-
-    @pytest.fixture
-    def dialogue(self) -> Iterator[Dialogue]:
-        dialogue = Dialogue(self._session, self._limits.call_s, self._ledger)
-        yield dialogue
-        dialogue.close()
-
-    @pytest.fixture
-    def student(self, dialogue: Dialogue) -> Student:
-        """The student's functions."""
-        return Student(dialogue)
-
-    @pytest.fixture
-    def spark(self, dialogue: Dialogue) -> Spark:
-        return Spark(dialogue)
-
-    @pytest.fixture
-    def dask(self, dialogue: Dialogue) -> Dask:
-        return Dask(dialogue)
-
-    @pytest.fixture
-    def torch(self, dialogue: Dialogue) -> Torch:
-        return Torch(dialogue)
-
-    @pytest.fixture
-    def rng(self, seed: int, request: pytest.FixtureRequest) -> np.random.Generator:
-        """Random numbers of this check: the same for the same seed, whatever else is judged."""
-        check = zlib.crc32(request.node.originalname.encode())
-        exercise = zlib.crc32(exercise_of(request.node.path.name).encode())
-        return np.random.default_rng([seed, exercise, check])
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Function) -> bool:
-        """Run one check and keep its verdict; pytest's own reporting is not used."""
-        exercise = exercise_of(item.path.name)
-        seed = int(str(item.callspec.params["seed"]))
+    def judge(self, item: pytest.Function, exercise: str, seed: int) -> CheckResult:
+        """Run one check and return its verdict; a check that broke its sandbox may run twice."""
+        self.seed = seed
         if (seed, exercise) not in self._granted:  # no exercise lives on another's time
             self._granted.add((seed, exercise))
             self._session.grant(self._limits.exercise_s)
-        self.results[seed, exercise].append(self._judge(item, exercise))
-        return True
+        return self._judge(item, exercise)
 
     def _judge(self, item: pytest.Function, exercise: str) -> CheckResult:
         name, line = item.originalname, first_line(item.obj.__doc__) or item.originalname
@@ -269,6 +207,7 @@ def _bounded(value: object) -> int | float | str | bool | None:
 
 def _run(item: pytest.Function) -> None:
     """Set up the fixtures of a check, run it, and tear them down."""
+    item._initrequest()  # the fixtures of an earlier run are not this one's
     try:
         item.session._setupstate.setup(item)
         item.runtest()
@@ -276,17 +215,6 @@ def _run(item: pytest.Function) -> None:
         item.session._setupstate.teardown_exact(None)
 
 
-def exercise_of(file_name: str) -> str:
-    """Return the exercise that a grader module is for: `test_tree.py` is for `tree`."""
-    return Path(file_name).stem.removeprefix("test_")
-
-
 def first_line(docstring: str | None) -> str:
     """Return the first paragraph of a docstring on one line: what the student reads."""
     return " ".join((docstring or "").strip().partition("\n\n")[0].split())
-
-
-def results_of(plugin: JudgePlugin) -> Iterator[tuple[int, str, tuple[CheckResult, ...]]]:
-    """Yield (seed, exercise, checks) in the order judged."""
-    for (seed, exercise), checks in plugin.results.items():
-        yield seed, exercise, tuple(checks)

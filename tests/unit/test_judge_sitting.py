@@ -20,8 +20,8 @@ import msgspec
 import pytest
 
 from shardwork.course import Limits
-from shardwork.judge.plugin import MAX_DETAIL_CHARS, JudgePlugin
-from shardwork.judge.process import _run_pytest
+from shardwork.judge.graders import Graders
+from shardwork.judge.sitting import MAX_DETAIL_CHARS
 from shardwork.record import Cause, CheckResult, Verdict
 from shardwork.wire import Call, Connection, Deadline, FromJudge, FromSandbox, PeerGone, Returned
 
@@ -115,15 +115,18 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     rooms: list[Rooms] = []
 
     def run(graders: dict[str, str], reply: Reply) -> Found:
-        paths = []
         for exercise, source in graders.items():
-            path = tmp_path / f"test_{exercise}.py"
-            path.write_text(source)
-            paths.append(str(path))
-        rooms.append(Rooms(reply))
-        plugin = JudgePlugin(rooms[-1], Limits(), (1,), {})  # type: ignore[arg-type] # as a session
-        _run_pytest(paths, tmp_path, plugin)
-        return Found({name: found for (_, name), found in plugin.results.items()}, rooms[-1].starts)
+            (tmp_path / f"test_{exercise}.py").write_text(source)
+        room = Rooms(reply)
+        rooms.append(room)
+        loaded, checks = Graders(Limits(), {}), {}
+
+        def work() -> None:
+            found = loaded.judge(room, (1,), tuple(graders))  # type: ignore[arg-type] # as a session
+            checks.update({name: list(of_one) for (_, name), of_one in found.items()})
+
+        loaded.load(tmp_path, tuple(graders), work)
+        return Found(checks, room.starts)
 
     yield run
     for one in rooms:
