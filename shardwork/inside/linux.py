@@ -120,9 +120,9 @@ def bring_loopback_up() -> None:
 def close_except(kept: set[int]) -> None:
     """Close every descriptor above 2 that is not in `kept`."""
     low = 3
-    for descriptor in sorted(kept):
-        os.closerange(low, descriptor)
-        low = max(low, descriptor + 1)
+    for descriptor in sorted(kept - {0, 1, 2}):
+        os.closerange(low, descriptor)  # CPython 3.11 closes everything if told (3, 0)
+        low = descriptor + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 

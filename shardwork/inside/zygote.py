@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 from shardwork.inside import linux
 from shardwork.inside.confine import StepFailed, confine
 from shardwork.inside.describe import describe
+from shardwork.inside.helpers import fork_helpers
 from shardwork.inside.kernel import connection_to, run_kernel
 from shardwork.inside.orders import (
     BEGIN,
@@ -248,6 +249,7 @@ def _kernel(connection: dict[str, Any], judge: int, not_mine: tuple[int, ...]) -
     """Be the kernel: what runs from here on is the student's."""
     for fd in not_mine:
         os.close(fd)
+    fork_helpers()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     run_kernel(connection, judge)
     return 0

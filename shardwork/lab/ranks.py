@@ -134,11 +134,33 @@ def stop_ranks() -> None:
         _current.stop()
 
 
-class _Server:
-    """The notebook's end of its rank server."""
+def adopt(control: socket.socket) -> None:
+    """Use the rank server at the other end of `control`, which somebody else has started."""
+    with _current.lock:
+        _current.waiting = control
 
-    def __init__(self) -> None:
+
+class _Server:
+    """The notebook's end of its rank server, of one that waits already or a new one."""
+
+    def __init__(self, waiting: socket.socket | None = None) -> None:
         self.owner = os.getpid()
+        self.process: subprocess.Popen[bytes] | None = None
+        if waiting is None:
+            self._start()
+        else:
+            self.control = waiting
+        self._buffer = FrameBuffer()
+        try:
+            ready = next(self._messages(_START_LIMIT_S))
+        except BaseException:
+            self.close()
+            raise
+        if not isinstance(ready, Ready) or ready.problem:
+            self.close()
+            raise RuntimeError(f"The helper process of run_ranks cannot import torch:\n{ready}")
+
+    def _start(self) -> None:
         package_root = str(Path(__file__).resolve().parents[2])
         inherited = os.environ.get("PYTHONPATH")
         path = os.pathsep.join([package_root, *([inherited] if inherited else [])])
@@ -153,15 +175,6 @@ class _Server:
                 start_new_session=True,
                 env={**os.environ, **_ONE_THREAD, **_QUIET, "PYTHONPATH": path},
             )
-        self._buffer = FrameBuffer()
-        try:
-            ready = next(self._messages(_START_LIMIT_S))
-        except BaseException:
-            self.close()
-            raise
-        if not isinstance(ready, Ready) or ready.problem:
-            self.close()
-            raise RuntimeError(f"The helper process of run_ranks cannot import torch:\n{ready}")
 
     def call(self, call: Call) -> list[Report]:
         """Run one call, printing what the ranks print; return the reports in rank order."""
@@ -205,13 +218,19 @@ class _Server:
     @property
     def usable(self) -> bool:
         # A process forked from the notebook must not talk over its parent's socket.
-        return (
-            self.owner == os.getpid() and self.control.fileno() >= 0 and self.process.poll() is None
-        )
+        if self.owner != os.getpid() or self.control.fileno() < 0:
+            return False
+        self.control.setblocking(False)
+        try:
+            return bool(self.control.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:  # it is there, and says nothing
+            return True
+        except OSError:
+            return False
 
     def close(self) -> None:
         self.control.close()  # the server ends its ranks and itself
-        if self.owner != os.getpid():
+        if self.owner != os.getpid() or self.process is None:
             return
         try:
             self.process.wait(_EXIT_LIMIT_S)
@@ -230,11 +249,18 @@ class _Current:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.server: _Server | None = None
+        self.waiting: socket.socket | None = None
 
     def running_server(self) -> _Server:
         if self.server is None or not self.server.usable:
             self.stop()
-            self.server = _Server()
+            waiting, self.waiting = self.waiting, None
+            if waiting is not None:
+                with contextlib.suppress(ConnectionError):
+                    self.server = _Server(waiting)
+            if self.server is None or not self.server.usable:  # it had ended meanwhile
+                self.stop()
+                self.server = _Server()
         return self.server
 
     def stop(self) -> None:

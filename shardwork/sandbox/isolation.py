@@ -36,6 +36,12 @@ _MAX_DESCRIPTORS = 4096
 _ALWAYS = ("ipykernel.kernelapp", "ipykernel.zmqshell", "matplotlib_inline.backend_inline",
            "shardwork.inside.runner", "shardwork.probes.server", "shardwork.lab",
            "psutil")  # fmt: skip
+# What the functions of `shardwork.lab` import when they are first called.
+_BEHIND = {
+    "dask_client": ("distributed",),
+    "run_ranks": ("torch.distributed", "torch._dynamo", "torch.nn.parallel"),
+    "spark": ("pyspark.sql",),
+}
 # An import of these starts threads or touches what a fork would break.
 _NEVER = frozenset({"ray", "__future__"})
 
@@ -271,7 +277,10 @@ def _resource_limits(limits: Limits) -> dict[str, int]:
 
 
 def _imports_of(folders: object) -> list[str]:
-    """Return the modules that the released notebooks import: every student reads them there."""
+    """Return the modules that the released notebooks import, and those behind the lab's functions.
+
+    Every student reads them there.
+    """
     import nbformat
 
     found: list[str] = []
@@ -294,6 +303,8 @@ def _imports_in(source: str) -> list[str]:
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.append(node.module)
+        elif isinstance(node, ast.Attribute):
+            found += _BEHIND.get(node.attr, ())
     return found
 
 
@@ -311,6 +322,7 @@ def _environment(assignment: Assignment, isolation: Isolation) -> dict[str, str]
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        "TORCH_CPP_LOG_LEVEL": "FATAL",  # what it logs also stands in the exception
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         # Spark places str keys by their hash: driver and workers must agree, and every run.
