@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import socket
 import tempfile
 from typing import Any
@@ -53,6 +54,8 @@ umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid write writ
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+_KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+_KIND_BITS = 0xF  # SOCK_TYPE_MASK; flags are above
 _NETLINK_ROUTE = 0
 _NEW_NAMESPACES = 0x7E020000
 """CLONE_NEW* (mount, cgroup, uts, ipc, user, pid, net): none may be set."""
@@ -89,9 +92,10 @@ def programs() -> tuple[bytes, ...]:
         permit(name)
     for call in ("socket", "socketpair"):
         permit(call, is_(0, socket.AF_UNIX))
-    for family in _INTERNET:
-        for protocol in _PROTOCOLS:
-            permit("socket", is_(0, family), is_(2, protocol))
+    # With another kind the kernel looks for a module that might know it.
+    for family, kind, protocol in itertools.product(_INTERNET, _KINDS, _PROTOCOLS):
+        of_kind = seccomp.Arg(1, seccomp.MASKED_EQ, _KIND_BITS, kind)
+        permit("socket", is_(0, family), of_kind, is_(2, protocol))
     permit("socket", is_(0, socket.AF_NETLINK), is_(2, _NETLINK_ROUTE))
     # clone3 hides its flags from a filter: ENOSYS, and the C library uses clone.
     permit("clone", seccomp.Arg(0, seccomp.MASKED_EQ, _NEW_NAMESPACES, 0))

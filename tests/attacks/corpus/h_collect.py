@@ -13,14 +13,17 @@ import gzip
 import io
 import json
 import lzma
+import os
 import re
 import secrets
 import shutil
+import signal
 import stat
 import struct
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import zipfile
 import zlib
@@ -83,11 +86,8 @@ def _collect(
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
         )  # fmt: skip
         with watch(process.pid, temporary) as usage:
-            try:
-                status = process.wait(2 * LIMIT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                status = process.wait()
+            status, peak_bytes = _end_of(process)
+        usage.memory_bytes = max(usage.memory_bytes, peak_bytes)
         console.seek(0)
         said = console.read()
     if time.monotonic() - began > LIMIT_S:
@@ -106,6 +106,18 @@ def _collect(
         if not _ALLOWED.fullmatch(name):
             found.append((Win.ESC, f"it wrote {name}"))
     return [*found, *(check(course) if check is not None else [])]
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    """Return a process's exit status, and the most memory it had: a sample may miss a peak."""
+    alarm = threading.Timer(2 * LIMIT_S, os.kill, (process.pid, signal.SIGKILL))
+    alarm.start()
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+    finally:
+        alarm.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, used.ru_maxrss << 10
 
 
 def _files(folder: Path) -> set[Path]:

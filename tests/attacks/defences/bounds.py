@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tests.attacks.defences.surroundings import change_plan, fresh_files
+from tests.attacks.defences.surroundings import change_plan
 from tests.attacks.weak import defence, module
 
 _PLENTY = 1 << 40
@@ -105,12 +105,6 @@ def hashes_are_bounded() -> None:
     module("shardwork.wire.values")._bound_hashes = lambda keys: None
 
 
-@defence("G02")
-def homes_are_private() -> None:
-    """The next submission does not find the home and the temporary files of the one before."""
-    fresh_files()
-
-
 @defence("G02c")
 def packages_are_read_only() -> None:
     """The libraries and the engine are shown read-only, and belong to another user."""
@@ -137,9 +131,3 @@ def segments_are_private() -> None:
     change_confinement(
         seccomp=(), namespaces=lambda names: tuple(name for name in names if name != "ipc")
     )
-
-
-@defence("G11d")
-def keyrings_are_out_of_reach() -> None:
-    """The kernel's keyrings, which outlive a process, cannot be reached."""
-    change_confinement(seccomp=())
