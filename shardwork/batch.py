@@ -7,6 +7,7 @@ interrupted batch goes on where it stopped. One submission never disturbs anothe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from shardwork.judge.job import Finished, Job, Judged, Problem, Setting, Variant
 from shardwork.judging import JudgeProcesses, run_judge, setting_of
 from shardwork.keys import digest, environment_digest, files_digest, grader_digest, versions
 from shardwork.misconceptions import load_misconceptions
+from shardwork.phases import Phases
 from shardwork.plaintext import plain_line
 from shardwork.points import score
 from shardwork.record import CellOutcome, CheckResult, ExerciseResult, Record, Timing, Verdict
@@ -75,17 +77,20 @@ def grade(
     *,
     students: Sequence[str] = (),
     done: Callable[[Graded], None] = lambda graded: None,
+    phases: Phases | None = None,
 ) -> list[Graded]:
     """Grade the class (or only `students`), `settings.jobs` submissions at a time.
 
-    `done` hears each submission when its record is written; it is called in this thread. Raises
+    `done` hears each submission when its record is written; it is called in this thread. `phases`
+    is told the time of `ingest`, `start`, `judging` and `records`. Raises
     before anything runs: MachineError (something has to be judged, and there is no such isolation,
     or no Java), CourseError (the course is not fit to grade with), NothingMatched. Interrupted, it
     ends every sandbox and keeps every record.
     """
     for folder in (course.records, *course.feedback.glob("*")):
         sweep(folder / assignment.name)
-    batch = _Batch(course, assignment, settings)
+    phases = phases or Phases()
+    batch = _Batch(course, assignment, settings, phases)
     results: list[Graded] = []
 
     def heard(graded: Graded) -> None:
@@ -93,17 +98,23 @@ def grade(
         done(graded)
 
     plans: list[_Plan] = []
-    for name in _chosen(course, assignment, students):
-        planned = batch.plan(name)
-        if isinstance(planned, Graded):
-            heard(planned)
-        else:
-            plans.append(planned)
+    with phases("ingest"):
+        for name in _chosen(course, assignment, students):
+            planned = batch.plan(name)
+            if isinstance(planned, Graded):
+                heard(planned)
+            else:
+                plans.append(planned)
     if plans:
-        with JudgeProcesses(batch.setting()) as processes:
+        with contextlib.ExitStack() as stack:
+            with phases("start"):
+                processes = stack.enter_context(JudgeProcesses(batch.setting()))
+            stack.enter_context(phases("judging"))
             pool = ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="grade")
             try:
-                waiting = [pool.submit(batch.judge, plan, processes) for plan in plans]
+                waiting = [
+                    pool.submit(batch.judge, plan, processes) for plan in longest_first(plans)
+                ]
                 for future in as_completed(waiting):
                     heard(future.result())
             finally:
@@ -150,10 +161,27 @@ class _Plan(msgspec.Struct, frozen=True):
     due: list[str]
 
 
+def longest_first(plans: Sequence[_Plan]) -> list[_Plan]:
+    """Order what is to be judged so that no long submission is left for the end.
+
+    What was judged before took as long as its record says; what is new, as long as the mean.
+    """
+    before = [plan.before.timing.total_s for plan in plans if plan.before is not None]
+    mean_s = sum(before) / len(before) if before else 0.0
+
+    def expected_s(plan: _Plan) -> float:
+        return mean_s if plan.before is None else plan.before.timing.total_s
+
+    return sorted(plans, key=expected_s, reverse=True)
+
+
 class _Batch:
     """What all submissions of one batch share: prepared once, read by every thread."""
 
-    def __init__(self, course: Course, assignment: Assignment, settings: Settings) -> None:
+    def __init__(
+        self, course: Course, assignment: Assignment, settings: Settings, phases: Phases
+    ) -> None:
+        self._phases = phases
         self._course = course
         self._assignment = assignment
         self._settings = settings
@@ -345,7 +373,8 @@ class _Batch:
             undated = msgspec.structs.replace(record, graded_at=before.graded_at)
             if undated == before:
                 return Graded(record.student, before, judged, notebook)
-        write_record(self._course, record)
+        with self._phases("records"):
+            write_record(self._course, record)
         return Graded(record.student, record, judged, notebook)
 
 

@@ -48,6 +48,7 @@ class Summary(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
     report: str | None
     seconds: float
+    phases: Mapping[str, float]
     schema: str = SCHEMA
 
 
@@ -61,6 +62,7 @@ def encode(outcome: Outcome) -> str:
             tuple(plain_line(problem, 2_000) for problem in outcome.handed_back.problems),
             str(report) if report else None,
             round(outcome.seconds, 2),
+            outcome.phases,
         )
     ).decode()
 

@@ -12,6 +12,7 @@ from shardwork.course import Assignment, Course
 from shardwork.errors import ShardworkError
 from shardwork.feedback import write_feedback
 from shardwork.gradebook import write_gradebook
+from shardwork.phases import Phases
 from shardwork.record import Record
 from shardwork.report import write_report
 
@@ -29,26 +30,31 @@ def hand_back(
     assignment: Assignment,
     records: Sequence[Record],
     notebooks: Mapping[str, NotebookNode],
+    phases: Phases | None = None,
 ) -> HandedBack:
-    """Write gradebook, feedback and report for these records.
+    """Write gradebook, feedback and report for these records; `phases` is told the time of each.
 
     Each step is tried whatever became of the one before: records are already safe, and a broken
     gradebook should not keep the feedback from students.
     """
+    phases = phases or Phases()
     problems: list[str] = []
     feedback: list[Path] = []
     report: Path | None = None
     try:
-        written = write_gradebook(course, assignment.name, records, notebooks)
+        with phases("gradebook"):
+            written = write_gradebook(course, assignment.name, records, notebooks)
         problems += [f"{assignment.name}/{name}: {why}" for name, why in written.failed.items()]
     except ShardworkError as error:
         problems.append(f"gradebook: {error}")
     try:
-        feedback = write_feedback(course, assignment.name, records)
+        with phases("feedback"):
+            feedback = write_feedback(course, assignment.name, records)
     except ShardworkError as error:
         problems.append(f"feedback: {error}")
     try:
-        report, _ = write_report(course, assignment.name, records)
+        with phases("report"):
+            report, _ = write_report(course, assignment.name, records)
     except ShardworkError as error:
         problems.append(f"report: {error}")
     return HandedBack(tuple(feedback), report, tuple(problems))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from rich.console import Console
@@ -15,6 +16,7 @@ from shardwork.batch import Graded, Settings, grade
 from shardwork.course import Assignment, Course
 from shardwork.handback import HandedBack, hand_back
 from shardwork.ingest import students_of
+from shardwork.phases import Phases
 from shardwork.plaintext import plain_line
 from shardwork.recordfile import readable_records
 
@@ -26,6 +28,8 @@ class Outcome(msgspec.Struct, frozen=True):
     graded: tuple[Graded, ...]
     handed_back: HandedBack
     seconds: float
+    phases: Mapping[str, float] = {}
+    """Wall seconds of the parts of it, by name."""
 
     @property
     def needs_attention(self) -> bool:
@@ -47,16 +51,25 @@ def grade_with_progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[last]}"), console=console, disable=not console.is_terminal,
     )  # fmt: skip
-    finished = 0
+    phases = Phases()
+    finished = judged = 0
+    judging_since = began
 
     def done(one: Graded) -> None:
-        nonlocal finished
+        nonlocal finished, judged, judging_since
         finished += 1
+        if one.judged:
+            judged += 1
+        elif not judged:
+            judging_since = time.monotonic()
         said = "judged" if one.judged else "not judged" if one.record is None else "unchanged"
         if one.record is not None and one.record.status == "refused":
             said = "refused"
         student = plain_line(one.student, 80)
-        bar.update(task, advance=1, last=escape(f"{student} {said}"))
+        left = ""
+        if judged >= 2 * settings.jobs:
+            left = about(left_s(time.monotonic() - judging_since, judged, count - finished))
+        bar.update(task, advance=1, last=escape(f"{student} {said}{left}"))
         if not console.is_terminal:
             console.print(
                 f"{assignment.name} {finished}/{count} {student}: {said}",
@@ -67,11 +80,13 @@ def grade_with_progress(
     try:
         with bar:
             task = bar.add_task(assignment.name, total=count, last="")
-            graded = grade(course, assignment, settings, students=students, done=done)
+            graded = grade(
+                course, assignment, settings, students=students, done=done, phases=phases
+            )
             bar.update(task, last="handing back")
             records, problems = readable_records(course, assignment.name)
             notebooks = {g.student: g.notebook for g in graded if g.notebook is not None}
-            handed_back = hand_back(course, assignment, records, notebooks)
+            handed_back = hand_back(course, assignment, records, notebooks, phases)
             if problems:
                 problems += handed_back.problems
                 handed_back = msgspec.structs.replace(handed_back, problems=tuple(problems))
@@ -84,4 +99,19 @@ def grade_with_progress(
             markup=False,
         )
         raise
-    return Outcome(assignment.name, tuple(graded), handed_back, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return Outcome(assignment.name, tuple(graded), handed_back, seconds, phases.seconds())
+
+
+def left_s(elapsed_s: float, judged: int, remaining: int) -> float:
+    """Estimate the wall seconds that the rest takes, if it goes on as it went so far."""
+    return elapsed_s / judged * remaining
+
+
+def about(seconds: float) -> str:
+    """Say an estimate no more exactly than it is: `, about 3 min left`; nothing below 5 s."""
+    if seconds < 5:
+        return ""
+    if seconds < 90:
+        return f", about {math.ceil(seconds / 10) * 10} s left"
+    return f", about {math.ceil(seconds / 60)} min left"
