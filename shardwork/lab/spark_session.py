@@ -9,29 +9,25 @@ import atexit
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shardwork.java import find_java
+from shardwork.lab.spark_archive import Archive, find_archive, given_archive
+from shardwork.lab.spark_launch import DRIVER_MEMORY, java_options, make_home
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _DEFAULT_MASTER = "local[2]"
 _JVM_EXIT_LIMIT_S = 20.0
-
-# The first two halve the CPU time of a short session; the third keeps /tmp/hsperfdata_* away.
-_JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
-# Java 17 dies of a NullPointerException in a cgroup namespace of its own (version 1 cgroups), which
-# is where the sandbox puts it; memory and cores are set explicitly anyway. Linux has this option.
-if sys.platform == "linux":
-    _JVM_OPTIONS += " -XX:-UseContainerSupport"
 
 # Spark's start-up messages would otherwise stand, in red, in the first output of every notebook.
 _LOGGING = """\
@@ -77,25 +73,58 @@ def spark() -> SparkSession:
 def stop_spark() -> None:
     """Stop the session, end its Java process, remove its files; calling it twice is allowed."""
     session, _current.session = _current.session, None
-    scratch, _current.scratch = _current.scratch, None
     try:
         if session is not None:
             _end(session)
     finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+        _discard_files()
 
 
 atexit.register(stop_spark)
 
 
+def start_recording(class_list: Path) -> SparkSession:
+    """Start the session by Spark's own launcher; Java writes the classes it loads to a file.
+
+    For making a class archive; raises MachineError where there is no usable Java.
+    """
+    stop_spark()
+    more = [f"-XX:DumpLoadedClassList={class_list}"]
+    _current.session = _start_java(_DEFAULT_MASTER, str(find_java().path), None, more)
+    return _current.session
+
+
+def options_of(session: SparkSession) -> list[str]:
+    """Return the options that we gave the session's Java, beside those of Spark's launcher."""
+    return shlex.split(session.conf.get("spark.driver.extraJavaOptions") or "")
+
+
 def _start(master: str) -> SparkSession:
+    archive = given_archive()
+    if archive is None:
+        java = find_java()
+        archive = find_archive(java)
+        if archive is None:
+            return _start_java(master, str(java.path), None)
+    try:
+        return _start_java(master, archive.launch.java_home, archive)
+    except Exception:
+        process = _java_process()
+        if process is not None and process.poll() is None:
+            raise  # Java runs: it is not the archive
+    _forget()
+    _discard_files()
+    return _start_java(master, str(find_java().path), None)
+
+
+def _start_java(
+    master: str, java_home: str, archive: Archive | None, more_options: Sequence[str] = ()
+) -> SparkSession:
     from pyspark.sql import SparkSession
 
-    java = find_java()
     _current.scratch = scratch = _make_scratch()
     environment = {
-        "JAVA_HOME": str(java.path),
+        "JAVA_HOME": java_home,
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData",
@@ -103,23 +132,26 @@ def _start(master: str) -> SparkSession:
         "SPARK_LOCAL_DIRS": str(scratch / "local"),
         "SPARK_CONF_DIR": str(scratch / "conf"),
     }
-    if master.startswith("local-cluster"):
-        environment["SPARK_HOME"] = str(_linked_home(scratch / "home"))
+    if os.name == "posix":  # elsewhere an ordinary user can make no links
+        make_home(scratch / "home", scratch, archive)
+        environment["SPARK_HOME"] = str(scratch / "home")
     builder = SparkSession.builder.master(master).appName("shardwork")
-    for name, value in _settings(master, scratch).items():
+    for name, value in _settings(master, scratch, archive, more_options).items():
         builder = builder.config(name, value)
     with _environment(environment):
         return builder.getOrCreate()
 
 
-def _settings(master: str, scratch: Path) -> dict[str, str]:
-    jvm_options = f"{_JVM_OPTIONS} -Djava.io.tmpdir={scratch}"
+def _settings(
+    master: str, scratch: Path, archive: Archive | None, more_options: Sequence[str]
+) -> dict[str, str]:
+    options = java_options(scratch, archive)
     settings = {
-        "spark.driver.memory": "1g",
+        "spark.driver.memory": DRIVER_MEMORY,
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": jvm_options,
-        "spark.executor.extraJavaOptions": jvm_options,
+        "spark.driver.extraJavaOptions": shlex.join([*options, *more_options]),
+        "spark.executor.extraJavaOptions": shlex.join(options),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
@@ -133,7 +165,16 @@ def _settings(master: str, scratch: Path) -> dict[str, str]:
     cluster = re.fullmatch(r"local-cluster\[\s*\d+\s*,\s*\d+\s*,\s*(\d+)\s*\]", master)
     if cluster:
         settings["spark.executor.memory"] = f"{cluster[1]}m"
+        if archive:
+            # Before the folder of the configuration, or the archive would not be used.
+            settings["spark.executor.extraClassPath"] = os.pathsep.join(archive.launch.class_path)
     return settings
+
+
+def _discard_files() -> None:
+    scratch, _current.scratch = _current.scratch, None
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _make_scratch() -> Path:
@@ -144,18 +185,6 @@ def _make_scratch() -> Path:
         (scratch / name).mkdir()
     (scratch / "conf" / "log4j2.properties").write_text(_LOGGING)
     return scratch
-
-
-def _linked_home(home: Path) -> Path:
-    """Make a SPARK_HOME of links: `local-cluster` writes into its `work`, whatever else is set."""
-    from pyspark.find_spark_home import _find_spark_home
-
-    home.mkdir()
-    for entry in Path(_find_spark_home()).iterdir():
-        if entry.name not in ("work", "conf"):
-            (home / entry.name).symlink_to(entry)
-    (home / "work").mkdir()
-    return home
 
 
 @contextlib.contextmanager
@@ -203,7 +232,7 @@ def _end(session: SparkSession) -> None:
         if alive and getattr(session.sparkContext, "_jsc", None) is not None:
             session.stop()
     finally:
-        _forget(SparkContext)
+        _forget()
         if process is not None:
             gateway.shutdown()
             if process.stdin is not None:
@@ -215,10 +244,12 @@ def _end(session: SparkSession) -> None:
                 process.wait()
 
 
-def _forget(context_class: Any) -> None:
+def _forget() -> None:
     """Make PySpark start a new Java next time; it otherwise keeps the gateway for ever."""
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
+    context_class: Any = SparkContext
     session_class: Any = SparkSession
     context_class._active_spark_context = None
     context_class._gateway = None

@@ -213,9 +213,15 @@ def java_for(assignment: Assignment) -> JavaPlan:
     if assignment.cluster.spark_master is None:
         return JavaPlan()
     from shardwork.java import find_java
+    from shardwork.lab import spark_archive
 
     java = find_java()
-    return JavaPlan({"JAVA_HOME": str(java.path)}, java.read_only_paths())
+    environment, folders = {"JAVA_HOME": str(java.path)}, java.read_only_paths()
+    archive = spark_archive.find_archive(java)
+    if archive is not None:
+        environment[spark_archive.VARIABLE] = str(archive.folder)
+        folders += (archive.folder,)
+    return JavaPlan(environment, folders)
 
 
 def plan_at(

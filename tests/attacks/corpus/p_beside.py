@@ -340,7 +340,11 @@ for pid in pids if os.getpid() < 100 else ():
     for name, flags in (("mem", os.O_RDWR), ("mem", os.O_RDONLY), ("environ", os.O_RDONLY),
                         ("maps", os.O_RDONLY), ("auxv", os.O_RDONLY)):
         attempt(f"opens {name} of the runner", lambda: os.open(f"/proc/{pid}/{name}", flags) >= 0)
-    attempt("lists the runner's descriptors", lambda: os.listdir(f"/proc/{pid}/fd"))
+    # Their numbers may be seen where this user is the root of the zygote's namespace.
+    for fd in tried(lambda: os.listdir(f"/proc/{pid}/fd")) or ():
+        path = f"/proc/{pid}/fd/{fd}"
+        attempt("sees what a descriptor of the runner is", lambda: os.readlink(path))
+        attempt("opens one", lambda: os.open(path, os.O_RDWR | os.O_NONBLOCK) >= 0)
     attempt("sees the runner's root", lambda: os.listdir(f"/proc/{pid}/root"))
 """
 _FORGED_SOCKETS = r"""
