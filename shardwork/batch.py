@@ -24,8 +24,8 @@ from nbformat import NotebookNode
 from shardwork.course import Assignment, Course, Isolation
 from shardwork.errors import CourseError, NothingMatched, ShardworkError
 from shardwork.ingest import Ingested, code_digest, ingest, students_of
-from shardwork.judge.job import Finished, Job, Judged, Problem, Setting, Variant
-from shardwork.judging import JudgeProcesses, run_judge, setting_of
+from shardwork.judge.job import Finished, Job, Judged, Problem, Variant
+from shardwork.judging import JudgeProcesses, Judges, setting_of
 from shardwork.keys import digest, environment_digest, files_digest, grader_digest, versions
 from shardwork.misconceptions import load_misconceptions
 from shardwork.phases import Phases
@@ -52,12 +52,17 @@ class Graded(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How a batch is run. `seed` None means the assignment's own."""
+    """How a batch is run. `seed` None means the assignment's own.
+
+    With `scheduler`, the address of one of Dask's, submissions are judged by its workers, as many
+    at once as these have threads; `jobs` has no effect then.
+    """
 
     isolation: Isolation
     jobs: int
     seed: int | None = None
     force: bool = False
+    scheduler: str = ""
 
 
 def default_jobs(assignment: Assignment) -> int:
@@ -108,17 +113,15 @@ def grade(
     if plans:
         with contextlib.ExitStack() as stack:
             with phases("start"):
-                processes = stack.enter_context(JudgeProcesses(batch.setting()))
+                judges, slots = batch.judges(stack)
             stack.enter_context(phases("judging"))
-            pool = ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="grade")
+            pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="grade")
             try:
-                waiting = [
-                    pool.submit(batch.judge, plan, processes) for plan in longest_first(plans)
-                ]
+                waiting = [pool.submit(batch.judge, plan, judges) for plan in longest_first(plans)]
                 for future in as_completed(waiting):
                     heard(future.result())
             finally:
-                processes.stop()  # before the wait, so that nothing is waited for
+                judges.stop()  # before the wait, so that nothing is waited for
                 pool.shutdown(wait=True, cancel_futures=True)
     return sorted(results, key=lambda graded: graded.student)
 
@@ -203,9 +206,23 @@ class _Batch:
         }
         _check_weights(course, assignment)
 
-    def setting(self) -> Setting:
-        """Return what its judges share. Raises MachineError if nothing can be judged here."""
-        return setting_of(self._course, self._assignment, self._settings.isolation, self._files)
+    def judges(self, stack: contextlib.ExitStack) -> tuple[Judges, int]:
+        """Start the judges, here or on other machines; return them and how many work at once.
+
+        Raises MachineError if nothing can be judged there.
+        """
+        level, graders = self._settings.isolation, self._course.graders / self._assignment.name
+        if not self._settings.scheduler:
+            setting = setting_of(
+                self._assignment, level, graders, self._files, self._misconceptions
+            )
+            return stack.enter_context(JudgeProcesses(setting)), self._settings.jobs
+        from shardwork.remote import RemoteJudges, bundle
+
+        sent = bundle(self._assignment, level, self._misconceptions, graders, self._files)
+        remote = stack.enter_context(RemoteJudges(self._settings.scheduler, sent))
+        # Twice as many as work at once: what comes next waits at a worker already.
+        return remote, 2 * remote.slots
 
     def plan(self, student: str) -> Graded | _Plan:
         """Take a submission in and say what is due; if nothing is, bring its record up to date.
@@ -214,11 +231,11 @@ class _Batch:
         """
         return self._set_aside(student, lambda: self._plan(check_student(student)))
 
-    def judge(self, plan: _Plan, processes: JudgeProcesses) -> Graded:
+    def judge(self, plan: _Plan, judges: Judges) -> Graded:
         """Judge what is due and write the record. Never raises for what a submission is."""
 
         def judged() -> Graded:
-            record = self._judge(plan.taken, plan.known, plan.due, processes)
+            record = self._judge(plan.taken, plan.known, plan.due, judges)
             return self._keep(plan.before, record, judged=True, notebook=plan.taken.notebook)
 
         return self._set_aside(plan.taken.student, judged)
@@ -284,7 +301,7 @@ class _Batch:
         taken: Ingested,
         known: dict[str, ExerciseResult],
         due: list[str],
-        processes: JudgeProcesses,
+        judges: Judges,
     ) -> Record:
         began = time.monotonic()
         checks: dict[str, tuple[CheckResult, ...]] = {
@@ -300,7 +317,7 @@ class _Batch:
         def heard(event: Judged) -> None:
             checks[event.exercise] = event.checks
 
-        end = run_judge(job, processes, heard)
+        end, protections = judges.judge(job, heard)
         cells: tuple[CellOutcome, ...] = ()
         timing, problem = Timing(), ""
         total = time.monotonic() - began
@@ -315,7 +332,7 @@ class _Batch:
             if name not in checks:
                 checks[name] = (_not_judged(problem or "the judge said nothing of it"),)
         record = self._assemble(taken, known, checks, cells, timing, problem)
-        return msgspec.structs.replace(record, protections=processes.setting.protections)
+        return msgspec.structs.replace(record, protections=protections)
 
     def _assemble(
         self,

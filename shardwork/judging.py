@@ -12,17 +12,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 
-from shardwork.course import Assignment, Course, Isolation
+from shardwork.course import Assignment, Isolation
 from shardwork.errors import CourseError, MachineError
 from shardwork.inside.orders import receive, send
 from shardwork.judge.job import LOADED, Event, Finished, Job, Judged, Problem, Setting, Sit
-from shardwork.misconceptions import load_misconceptions
 from shardwork.sandbox import cgroup, isolation
 from shardwork.sandbox.zygote import Zygote, ZygoteFailed
 
@@ -37,27 +36,38 @@ COMMAND = (sys.executable, "-m", "shardwork.judge")
 
 
 def setting_of(
-    course: Course,
     assignment: Assignment,
     level: Isolation,
+    graders: Path,
     files: Mapping[str, Path],
+    codes: Mapping[str, Iterable[str]],
     exercises: Sequence[str] = (),
 ) -> Setting:
     """Return what the judges of an assignment share on this machine.
 
-    `files` are the folders of extra files that its jobs name. Only the graders of `exercises` are
-    loaded; all of them if empty. Raises MachineError if there is no such isolation, or no Java.
+    `files` are the folders of extra files that its jobs name, `codes` the misconceptions by
+    exercise. Only the graders of `exercises` are loaded; all of them if empty. Raises MachineError
+    if there is no such isolation, or no Java.
     """
-    known = load_misconceptions(course, assignment.name)
     return Setting(
         assignment=assignment,
         plan=isolation.plan(assignment, level, files),
         protections=isolation.level(level).protections,
-        graders=str(course.graders / assignment.name),
+        graders=str(graders),
         files={name: isolation.seen_from_inside(level, name, at) for name, at in files.items()},
         exercises=tuple(exercises) or tuple(e.name for e in assignment.exercises),
-        codes={name: tuple(codes) for name, codes in known.items()},
+        codes={name: tuple(known) for name, known in codes.items()},
     )
+
+
+class Judges(Protocol):
+    """Where the jobs of a batch are done: in processes of this machine, or by remote workers."""
+
+    def judge(
+        self, job: Job, heard: Callable[[Judged], None]
+    ) -> tuple[Finished | Problem, tuple[str, ...]]: ...
+
+    def stop(self) -> None: ...
 
 
 class JudgeProcesses:
@@ -111,6 +121,12 @@ class JudgeProcesses:
     @property
     def stopped(self) -> bool:
         return self._stopped
+
+    def judge(
+        self, job: Job, heard: Callable[[Judged], None]
+    ) -> tuple[Finished | Problem, tuple[str, ...]]:
+        """Do a job; return how it ended, and what it was shut in with. See `run_judge`."""
+        return run_judge(job, self, heard), self.setting.protections
 
     @contextlib.contextmanager
     def start(self) -> Iterator[tuple[socket.socket, int]]:

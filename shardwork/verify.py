@@ -163,7 +163,14 @@ def verify(
         hands += [(exercise, solutions[i::n_hands]) for i in range(n_hands)]
     folder = _files(course, assignment.name)
     files = {} if folder is None else {_FILES: folder}
-    setting = setting_of(course, assignment, isolation, files, [e.name for e in exercises])
+    setting = setting_of(
+        assignment,
+        isolation,
+        course.graders / assignment.name,
+        files,
+        load_misconceptions(course, assignment.name),
+        [e.name for e in exercises],
+    )
 
     def run(hand: tuple[Exercise, list[Solution]]) -> list[Row]:
         rows = _judge_hand(course, assignment, hand[0], hand[1], seeds, "".join(files), processes)

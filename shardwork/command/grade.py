@@ -29,6 +29,12 @@ from shardwork.errors import ExitCode
     type=click.Choice([i.value for i in Isolation]),
     help="Default: what course_config.py says. `none` runs student code unprotected.",
 )
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    default="",
+    help="Judge on the workers of a Dask scheduler, such as tcp://10.0.0.1:8786.",
+)
 @click.option("--force", is_flag=True, help="Judge everything again, changed or not.")
 @click.option("--dry-run", is_flag=True, help="Say what would be graded, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON (docs/json.md).")
@@ -38,6 +44,7 @@ def command(
     jobs: int | None,
     seed: int | None,
     isolation: str | None,
+    scheduler: str,
     force: bool,
     dry_run: bool,
     as_json: bool,
@@ -66,7 +73,9 @@ def command(
         return ExitCode.DONE
     findings = False
     for assignment in chosen:
-        settings = batch.Settings(level, jobs or batch.default_jobs(assignment), seed, force)
+        settings = batch.Settings(
+            level, jobs or batch.default_jobs(assignment), seed, force, scheduler
+        )
         outcome = grade_with_progress(course, assignment, settings, students)
         findings |= outcome.needs_attention
         if as_json:
