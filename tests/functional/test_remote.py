@@ -134,7 +134,7 @@ def commands_below(pid: int) -> Iterator[str]:
 def test_a_worker_that_cannot_isolate_takes_no_part(course: Course, cluster: LocalCluster) -> None:
     hand_in(course, {"right": KINDS["right"]})
     with Client(cluster) as client:
-        client.run(os.environ.__setitem__, "PATH", "/nowhere")
+        client.run(lambda: os.environ.update(PATH="/nowhere"))
     with pytest.raises(MachineError, match="bubblewrap"):
         grade(course, course.assignment("plain"), by(cluster.scheduler_address))
     assert not (course.records / "plain" / "right.json").exists()
