@@ -22,7 +22,8 @@ from shardwork.misconceptions import Misconceptions
 # What a verdict depends on beside the grader and the submission: the engine's modules on the path
 # from the rebuilt notebook to a verdict, and the libraries that student code meets.
 _ENGINE = ("wire", "sandbox", "inside", "probes", "judge", "lab", "grading.py", "ingest.py",
-           "notebookfile.py", "java.py", "plaintext.py", "judging.py")  # fmt: skip
+           "notebookfile.py", "java.py", "spark_archive.py", "plaintext.py",
+           "judging.py")  # fmt: skip
 _LIBRARIES = ("pyspark", "dask", "distributed", "torch", "numpy", "pandas", "pyarrow",
               "otter-grader", "jupyter-client", "ipykernel", "pytest", "msgspec")  # fmt: skip
 

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from shardwork.lab.spark_archive import JVM_OPTIONS, Archive, spark_home
+from shardwork.spark_archive import JVM_OPTIONS, Archive, spark_home
 
 DRIVER_MEMORY = "1g"
 _MAIN_CLASS = "org.apache.spark.deploy.SparkSubmit"

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shardwork.java import find_java
-from shardwork.lab.spark_archive import Archive, find_archive, given_archive
 from shardwork.lab.spark_launch import DRIVER_MEMORY, java_options, make_home
+from shardwork.spark_archive import Archive, find_archive, given_archive
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import msgspec
 
+from shardwork import spark_archive
 from shardwork.errors import MachineError
 from shardwork.java import JavaHome, find_java
-from shardwork.lab import spark_archive, spark_session, spark_work
-from shardwork.lab.spark_archive import JVM_OPTIONS, LAUNCH, VARIABLE, Archive, Launch
+from shardwork.lab import spark_session, spark_work
+from shardwork.spark_archive import JVM_OPTIONS, LAUNCH, VARIABLE, Archive, Launch
 
 _CLASS_LIST = "classes.list"
 _LIMIT_S = 900.0

@@ -212,8 +212,8 @@ def java_for(assignment: Assignment) -> JavaPlan:
     """Find a Java if the assignment needs one. Raises MachineError if there is none."""
     if assignment.cluster.spark_master is None:
         return JavaPlan()
+    from shardwork import spark_archive
     from shardwork.java import find_java
-    from shardwork.lab import spark_archive
 
     java = find_java()
     environment, folders = {"JAVA_HOME": str(java.path)}, java.read_only_paths()

@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from shardwork import spark_archive
 from shardwork.course import Assignment, Cluster, Exercise
 from shardwork.java import find_java
-from shardwork.lab import spark_archive, spark_session, spark_training
-from shardwork.lab.spark_archive import CLASSES, JVM_OPTIONS, LAUNCH, VARIABLE, Launch
+from shardwork.lab import spark_session, spark_training
 from shardwork.sandbox import isolation
+from shardwork.spark_archive import CLASSES, JVM_OPTIONS, LAUNCH, VARIABLE, Launch
 
 pytestmark = pytest.mark.functional
 REPOSITORY = Path(__file__).resolve().parents[2]

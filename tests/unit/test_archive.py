@@ -513,10 +513,19 @@ def test_arbitrary_bytes_are_read_or_refused(begin: bytes, data: bytes) -> None:
 
 
 @settings(max_examples=100)
-@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
-                       st.binary(max_size=200), max_size=4))  # fmt: skip
+@given(
+    st.dictionaries(  # zipfile writes no empty name, and cuts one at a null
+        st.text(
+            st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+            min_size=1,
+            max_size=12,
+        ),
+        st.binary(max_size=200),
+        max_size=4,
+    )
+)
 def test_whatever_the_names_are_zips_agree_with_zipfile_or_say_why(files: dict[str, bytes]) -> None:
-    data = zipped({name.replace("\0", ""): content for name, content in files.items()})
+    data = zipped(files)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         theirs = {info.filename: archive.read(info) for info in archive.infolist()}
     ours = open_archive(data, "a.zip", Budget(Limits()))

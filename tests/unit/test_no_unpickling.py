@@ -31,6 +31,8 @@ ALLOWED = {
     ("course.py", "runpy.run_path"),
     # the command that was asked for, by a name from a table
     ("command/__init__.py", "importlib.import_module"),
+    # machines that grade trust each other; what a submission says travels between them as bytes
+    ("remote.py", "distributed"),
 }
 
 MODULES = {

@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from shardwork import spark_archive
 from shardwork.errors import MachineError
 from shardwork.java import JavaHome
-from shardwork.lab import spark_archive, spark_training
-from shardwork.lab.spark_archive import CLASSES, LAUNCH, Launch, find_archive, given_archive
+from shardwork.lab import spark_training
 from shardwork.lab.spark_training import provide_archive, sweep
+from shardwork.spark_archive import CLASSES, LAUNCH, Launch, find_archive, given_archive
 
 pytestmark = pytest.mark.unit
 
