@@ -21,6 +21,7 @@ import nbformat
 import psutil
 from nbformat import NotebookNode
 
+from shardwork import judging
 from shardwork.course import Assignment, Course, Isolation
 from shardwork.errors import CourseError, NothingMatched, ShardworkError
 from shardwork.ingest import Ingested, code_digest, ingest, students_of
@@ -92,7 +93,8 @@ def grade(
     or no Java), CourseError (the course is not fit to grade with), NothingMatched. Interrupted, it
     ends every sandbox and keeps every record.
     """
-    for folder in (course.records, *course.feedback.glob("*")):
+    judging.sweep()
+    for folder in (course.records, course.report, *course.feedback.glob("*")):
         sweep(folder / assignment.name)
     phases = phases or Phases()
     batch = _Batch(course, assignment, settings, phases)

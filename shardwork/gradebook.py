@@ -198,7 +198,7 @@ def _write_one(
     ):
         return False
     mark(notebook, notebook_digest=digest)
-    with tempfile.TemporaryDirectory(prefix="shardwork_gradebook_") as name:
+    with tempfile.TemporaryDirectory(prefix=f"sw-{os.getpid()}-") as name:
         staged = Path(name) / "submitted" / student / assignment
         staged.mkdir(parents=True)
         text = json.dumps(notebook, ensure_ascii=False)

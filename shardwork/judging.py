@@ -87,7 +87,6 @@ class JudgeProcesses:
         self._stopped = False
 
     def __enter__(self) -> JudgeProcesses:
-        sweep()
         self._folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
         try:
             # In this thread, which lives as long as the batch: a zygote ends with its parent's.

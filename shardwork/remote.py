@@ -24,7 +24,7 @@ from distributed import CancelledError, Client, Future, KilledWorker, WorkerPlug
 from shardwork.course import Assignment, Isolation
 from shardwork.errors import MachineError, ShardworkError
 from shardwork.judge.job import Finished, Job, Judged, Problem
-from shardwork.judging import JudgeProcesses, run_judge, setting_of
+from shardwork.judging import JudgeProcesses, run_judge, setting_of, sweep
 from shardwork.keys import versions
 from shardwork.misconceptions import Misconceptions
 
@@ -214,6 +214,7 @@ class Station:
     """The judges of one worker, and the folder with what was sent to it."""
 
     def __init__(self, encoded: bytes) -> None:
+        sweep()
         sent = msgspec.msgpack.decode(encoded, type=Bundle)
         self.batch = sent.batch
         self._folder = Path(tempfile.mkdtemp(prefix=f"sw-{os.getpid()}-"))

@@ -113,6 +113,7 @@ SENTENCES: Mapping[str, Mapping[str, Callable[[str], str]]] = {
     "It had not finished after {limit_s} seconds and was stopped.": {},
     "It ended its own process.": {},
     "The process that ran it ended: {why}.": {"why": _words},
+    "It returned something too large or too deep to be read.": {},
     "It disturbed the connection to the judge.": {},
     "After your function had run, nothing worked in its process any more.": {},
     "Your notebook could not be run: its cells kept ending the process.": {},

@@ -209,6 +209,11 @@ class Dialogue:
             raise StudentFault(
                 Cause.UNANSWERED, "This exercise has not been answered yet.", detail, {}, types
             )
+        if heard.where == "unsendable":
+            raise StudentFault(
+                Cause.WRONG_TYPE, "It returned something too large or too deep to be read.",
+                plain(heard.text),
+            )  # fmt: skip
         text = "It raised {type}."
         evidence: Evidence = {"type": name}
         if heard.line is not None and heard.line <= self._longest_cell():

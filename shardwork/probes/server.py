@@ -68,7 +68,7 @@ KINDS = {
 }
 
 Question = Callable[..., object]
-Place = Literal["missing", "unanswered", "answer", "probe"]
+Place = Literal["missing", "unanswered", "answer", "probe", "unsendable"]
 _QUESTIONS: dict[str, Question] = {}
 
 
@@ -155,8 +155,8 @@ class Server:
         except Missing as error:
             self._send(Raised(asked.number, "missing", ["NameError"], _bounded(str(error))))
         except WireError as error:
-            said = f"the result cannot be sent: {error}"
-            self._send(Raised(asked.number, place, ["ValueError"], _bounded(said)))
+            # No exception of the student's: it must not pass for one that was asked for.
+            self._send(Raised(asked.number, "unsendable", [], _bounded(str(error))))
         except BaseException as error:  # SystemExit and KeyboardInterrupt of student code, too
             self._send(self._describe(asked.number, error, place))
 

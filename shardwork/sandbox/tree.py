@@ -57,7 +57,7 @@ class Sandbox:
         self._limits = limits
         self._zygote = zygote
         self._files = files
-        self._scratch = Path(tempfile.mkdtemp(prefix="sw-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"sw-{os.getpid()}-"))
         self.judge_end, kernel_end = socket.socketpair()
         self.cells_end, runner_end = socket.socketpair()
         self._given = (kernel_end, runner_end)

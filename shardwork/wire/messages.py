@@ -108,12 +108,13 @@ class Raised(msgspec.Struct, frozen=True, tag="raised", forbid_unknown_fields=Tr
     """Sandbox: a Call, CallRanks or Ask raised.
 
     `where` says in whose code: the student's function was not there (`missing`), still the starter
-    (`unanswered`), the student's function or an object it returned (`answer`), or the probe.
+    (`unanswered`), the student's function or an object it returned (`answer`), or the probe; or
+    nothing raised, and what came of it cannot be sent (`unsendable`).
     `types` names the exception's class and its bases; `line` is a line of the student's cell.
     """
 
     number: int
-    where: Literal["missing", "unanswered", "answer", "probe"]
+    where: Literal["missing", "unanswered", "answer", "probe", "unsendable"]
     types: Annotated[list[_Name], msgspec.Meta(max_length=MAX_TYPES)]
     text: Annotated[str, msgspec.Meta(max_length=MAX_ERROR_TEXT)]
     line: _Line | None = None

@@ -27,7 +27,7 @@ POINTS: dict[str, dict[str, int]] = {
     "torch": {"average": 3, "fit": 3, "tell": 1},
 }
 LIMITS: dict[str, dict[str, int]] = {
-    "plain": {"cell_s": 8, "call_s": 4, "exercise_s": 30, "total_s": 60, "memory_mb": 1024,
+    "plain": {"cell_s": 8, "call_s": 4, "exercise_s": 60, "total_s": 60, "memory_mb": 1024,
               "scratch_mb": 64},
     "spark": {"cell_s": 60, "call_s": 30, "exercise_s": 240, "total_s": 150, "memory_mb": 3072},
     "dask": {"cell_s": 30, "call_s": 15, "exercise_s": 120, "total_s": 90, "memory_mb": 2048},

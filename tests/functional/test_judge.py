@@ -440,6 +440,19 @@ def test_what_a_grader_prints_does_not_disturb_the_events(graders) -> None:
     assert judge(graders, {"prints": doubles("prints")}).verdicts("prints") == [PASSED]
 
 
+@pytest.mark.parametrize(
+    "returns", ["[None] * 10**8", "1 << 4000", "deep", "lambda: 0", "'x' * 40_000_000"]
+)
+def test_what_cannot_be_sent_is_no_exception_of_the_students(graders, returns: str) -> None:
+    text = 'def test_it(student):\n    assert "ValueError" in student.refusal("huge", 1)\n'
+    (graders / "test_huge.py").write_text(text)
+    source = "deep = []\nfor _ in range(100):\n    deep = [deep]\n\ndef huge(n):\n    return "
+    heard = judge(graders, {"huge": source + returns}, memory_mb=3072, call_s=20.0)
+    (check,) = heard.checks("huge")
+    assert check.verdict is FAILED
+    assert check.cause in (Cause.WRONG_TYPE, Cause.OBSERVED)  # a function can be sent
+
+
 # variants, as `verify` judges them ---------------------------------------------------------------
 
 
