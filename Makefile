@@ -1,9 +1,10 @@
 # make demo   set up, then grade a made-up class from end to end
 # make test   set up, check the style and the types, then run the tests
 # make test-attacks  everything a submission may try, all of it (long); `make test` has a sample
+# make bench  Shardwork, stock nbgrader and otter side by side (a quarter of an hour)
 # make verify prove the graders: every known right and wrong solution, ten seeds (long)
 .DEFAULT_GOAL := demo
-.PHONY: setup demo test test-attacks lint verify clean
+.PHONY: setup demo test test-attacks lint verify bench clean
 
 # nbgrader starts `alembic` and `jupyter` by name.
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
@@ -28,6 +29,9 @@ test-attacks: setup
 
 verify: setup
 	@$(RUN) shardwork verify --seeds 10
+
+bench: setup
+	@$(RUN) python -m benchmarks.speed $(BENCH)
 
 # What was graded (records, gradebook, feedback) stays.
 clean:

@@ -177,7 +177,21 @@ def _difference(batch: Batch, clean: Batch, student: str) -> str:
     return "; ".join(
         f"{e.name}: {o.points:g} became {e.points:g} points, {[c.detail for c in e.checks]}"
         for e, o in pairs if e.points != o.points
-    ) or "in its words"  # fmt: skip
+    ) or _other_fields(one, other)  # fmt: skip
+
+
+def _other_fields(one: Record, other: Record) -> str:
+    """Say in which fields two records differ that earn the same."""
+    from tests.attacks.detectors import judgement
+
+    found, known = judgement(one), judgement(other)
+    assert isinstance(found, dict)
+    assert isinstance(known, dict)
+    return "; ".join(
+        f"{name}: {str(known[name])[:300]} became {str(found[name])[:300]}"
+        for name in found
+        if found[name] != known[name]
+    )
 
 
 def size() -> tuple[int, int]:

@@ -310,7 +310,8 @@ for path in (os.environ.get("SPARK_HOME", "") + "/conf/spark-defaults.conf",
     try:
         with open(path, "a") as file:
             file.write("spark.swk @MARK@\\n")
-        print("MET a configuration that can be written:", path)
+        if not path.startswith(os.path.expanduser("~")):  # which is its own, and ends with it
+            print("MET a configuration that can be written:", path)
     except OSError:
         pass
 """
