@@ -78,6 +78,10 @@ def _mount(begin: Begin, fork: Fork) -> None:
         for path in policy.hidden:
             if Path(path).exists():
                 linux.bind("/dev/null", path)
+        for settings in Path("/proc/sys").iterdir():
+            if settings.name != "user":  # where further namespaces are forbidden, below
+                linux.bind(str(settings), str(settings))
+                linux.make_read_only(str(settings), careful | linux.MS_NOEXEC)
     if Path("/dev/pts").is_dir():  # or terminals would be shared with the other children
         options = "newinstance,ptmxmode=0666,mode=0600"
         linux.mount("devpts", "/dev/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, options)

@@ -23,7 +23,7 @@ NAMESPACES = {
     "net": 0x40000000,
 }
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x40000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 36, 38, 47
 _PR_CAP_AMBIENT_CLEAR_ALL, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 4, 22, 2
@@ -65,6 +65,11 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 def bind(source: str, target: str) -> None:
     """Show `source` at `target` too. A read-only file system stays read-only."""
     mount(source, target, "", MS_BIND | MS_REC)
+
+
+def make_read_only(target: str, flags: int) -> None:
+    """Make a bind mount read-only; `flags` are those that its file system has, and keeps."""
+    mount("none", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY | flags)
 
 
 def unmount(target: str) -> None:

@@ -77,7 +77,7 @@ class Attack:
     accepted: str = ""
     """Why what it wins (`wins`) is not defended against, and where users are told; else nothing."""
     needs: tuple[str, ...] = ()
-    """What the machine must have: `java`, `root`."""
+    """What the machine must have: `java`, `root`, `cgroup`."""
 
     @property
     def group(self) -> str:

@@ -139,6 +139,12 @@ def missing(attack: Attack) -> str:
 
     if "root" in attack.needs and os.getuid() != 0:
         return "needs root"
+    if "cgroup" in attack.needs:
+        from shardwork.course import Isolation
+        from shardwork.sandbox.isolation import WATCHDOG, level
+
+        if level(Isolation.BUBBLEWRAP).limits == WATCHDOG:
+            return "needs a cgroup: a watchdog does not see what the kernel keeps (security.md)"
     if "java" in attack.needs:
         from shardwork.errors import MachineError
         from shardwork.java import find_java

@@ -73,7 +73,8 @@ def look():
     if libc.syscall(29, ctypes.c_long(@KEY@), ctypes.c_long(0), ctypes.c_long(0)) >= 0:
         met("segment by its key")
     for path in glob.glob("/dev/shm/*"):
-        met("left in /dev/shm", path)
+        if not path.startswith("/dev/shm/sem.mp-"):  # its own, of multiprocessing
+            met("left in /dev/shm", path)
 look()
 import socket
 for number in range(40000, 40010):
@@ -214,7 +215,10 @@ import shardwork
 places = [sysconfig.get_paths()[n] for n in ("purelib", "platlib", "stdlib", "scripts", "data")]
 places += list(shardwork.__path__) + sys.path
 places += [os.path.join(place, "__pycache__") for place in places]
-for place in dict.fromkeys(filter(None, places)):
+own = os.stat(os.path.expanduser("~")).st_dev
+for place in dict.fromkeys(filter(os.path.isdir, places)):
+    if os.stat(place).st_dev == own:
+        continue  # its own files, which end with it
     path = os.path.join(place, "@MARK@.txt")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL))

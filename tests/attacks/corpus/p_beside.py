@@ -440,7 +440,7 @@ ATTACKS = [
     *(
         Attack(
             id=name, title=f"hides its memory: {where}", wins={Win.RES}, alone=True,
-            detect=_held, submission=Submission(before=(TRY + cell,)),
+            needs=("cgroup",), detect=_held, submission=Submission(before=(TRY + cell,)),
         )
         for name, where, cell in (
             ("P15b", "shared, without a name, held by no process", _HIDDEN_MEMORY),
