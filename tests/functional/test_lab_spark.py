@@ -18,8 +18,17 @@ from shardwork import lab
 pytestmark = pytest.mark.functional
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_temporary_folder() -> Iterator[None]:
+    """Somebody else's session may begin or end meanwhile."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", folder)
+        patch.setenv("TMPDIR", folder)
+        yield
+
+
 @pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
+def spark(own_temporary_folder: None) -> Iterator[Any]:
     files, processes = _spark_files(), _java_children()
     yield lab.spark()
     lab.stop()

@@ -235,7 +235,7 @@ def test_every_way_in_which_a_call_can_go_wrong_has_its_cause(start) -> None:
     assert fault_of(session, "__name__").cause is Cause.NOT_DEFINED  # there, and no function
     assert fault_of(session, "exits").evidence["type"] == "SystemExit"
     assert fault_of(session, "own").evidence["type"] == "Own"
-    assert fault_of(session, "deep").cause is Cause.RAISED
+    assert fault_of(session, "deep").cause is Cause.WRONG_TYPE
     assert session.alive
     assert session.starts == 1
 
@@ -296,5 +296,5 @@ def test_a_value_of_any_size_within_the_bounds_arrives(start, text: str) -> None
 
 def test_a_value_above_the_bounds_is_the_students_and_the_sandbox_stays(start) -> None:
     session = start(f="def f():\n    return 'x' * (20 << 20)", g="def g():\n    return 1")
-    assert fault_of(session, "f").cause is Cause.RAISED
+    assert fault_of(session, "f").cause is Cause.WRONG_TYPE
     assert ask(session, "g") == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -339,6 +340,13 @@ def first_said(process: subprocess.Popen[str]) -> str:
     return next(line for line in process.stderr if " 1/4 " in line)
 
 
+def interrupted_after(err: str) -> int:
+    """Return how many submissions were done when the command was interrupted."""
+    found = re.search(r"Interrupted after (\d) of 4 submissions\.", err)
+    assert found, err
+    return int(found[1])
+
+
 def wait_for_a_sandbox(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Wait until the next notebook runs in its sandbox; return all processes of the batch."""
     end = time.monotonic() + LIMIT_S
@@ -384,13 +392,14 @@ def test_ctrl_c_keeps_what_is_done_stops_the_rest_and_says_how_to_go_on(fresh, s
     os.killpg(batch.pid, signal.SIGINT)
     _, err = batch.communicate(timeout=LIMIT_S)
     assert batch.returncode == 130
-    assert "Interrupted after 1 of 4 submissions." in err
+    finished = interrupted_after(err)
     assert f"grade {NAME} --jobs 1" in err
     assert "Traceback" not in err
     _, alive = psutil.wait_procs(tree, timeout=20)
     assert alive == []
-    assert len(content(fresh)) == 1
-    assert len(grade(fresh).judged) == 3
+    kept = len(content(fresh))  # the last record may have been written and not been told yet
+    assert finished <= kept <= finished + 1 < 4
+    assert len(grade(fresh).judged) == 4 - kept
 
 
 @pytest.mark.usefixtures("no_leaks")
@@ -399,15 +408,14 @@ def test_ctrl_c_in_a_run_with_force_loses_no_record_of_the_run_before(mine, star
         (mine.submitted / student).rename(mine.root / f"away-{len(student)}")
     before = content(mine)
     batch = start(mine, "--force")
-    first = first_said(batch)
+    first_said(batch)
     wait_for_a_sandbox(batch)
     os.killpg(batch.pid, signal.SIGINT)
-    batch.communicate(timeout=LIMIT_S)
+    _, err = batch.communicate(timeout=LIMIT_S)
     after = content(mine)
-    (again,) = [student for student in ANSWERS if f" {student}: " in first]
-    assert {s: data for s, data in after.items() if s != again} == {
-        s: data for s, data in before.items() if s != again
-    }
+    assert after.keys() == before.keys()
+    changed = [student for student, data in after.items() if data != before[student]]
+    assert len(changed) <= interrupted_after(err) + 1 < 4
     assert all(record(mine, student).status == "graded" for student in ANSWERS)
 
 

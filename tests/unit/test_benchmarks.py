@@ -129,8 +129,8 @@ def test_memory_is_added_up_by_what_a_process_is_for():
 
 
 def test_one_more_submission_is_told_without_what_a_command_costs_anyway():
-    found = Regraded(submissions=301, wall_s=5.0, command_s=2.0, phases={})
-    assert found.more_ms == pytest.approx(10.0)
+    found = Regraded(submissions=301, wall_s=5.0, cpu_s=6.0, command_cpu_s=3.0, phases={})
+    assert found.more_cpu_ms == pytest.approx(10.0)
     assert found.each_ms == pytest.approx(5000 / 301)
 
 
