@@ -21,7 +21,7 @@ import nbformat
 import psutil
 from nbformat import NotebookNode
 
-from shardwork import judging
+from shardwork import leftovers
 from shardwork.course import Assignment, Course, Isolation
 from shardwork.errors import CourseError, NothingMatched, ShardworkError
 from shardwork.ingest import Ingested, code_digest, ingest, students_of
@@ -93,7 +93,7 @@ def grade(
     or no Java), CourseError (the course is not fit to grade with), NothingMatched. Interrupted, it
     ends every sandbox and keeps every record.
     """
-    judging.sweep()
+    leftovers.sweep()
     for folder in (course.records, course.report, *course.feedback.glob("*")):
         sweep(folder / assignment.name)
     phases = phases or Phases()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from shardwork.course import Course
 from shardwork.errors import CourseError, MachineError, ShardworkError
 from shardwork.gradebookfile import lock, make_empty, opened
+from shardwork.leftovers import own_prefix
 from shardwork.plaintext import plain, plain_line
 from shardwork.record import Record
 from shardwork.recordfile import check_student, record_digest
@@ -198,7 +199,7 @@ def _write_one(
     ):
         return False
     mark(notebook, notebook_digest=digest)
-    with tempfile.TemporaryDirectory(prefix=f"sw-{os.getpid()}-") as name:
+    with tempfile.TemporaryDirectory(prefix=own_prefix()) as name:
         staged = Path(name) / "submitted" / student / assignment
         staged.mkdir(parents=True)
         text = json.dumps(notebook, ensure_ascii=False)

@@ -22,8 +22,9 @@ from shardwork.course import Assignment, Isolation
 from shardwork.errors import CourseError, MachineError
 from shardwork.inside.orders import receive, send
 from shardwork.judge.job import LOADED, Event, Finished, Job, Judged, Problem, Setting, Sit
-from shardwork.sandbox import cgroup, isolation
-from shardwork.sandbox.zygote import Zygote, ZygoteFailed
+from shardwork.leftovers import own_prefix
+from shardwork.sandbox import isolation
+from shardwork.sandbox.zygote import Zygote, ZygoteFailed, tail_of
 
 GRACE_S = 120.0
 """Seconds that a judge may take beyond what its submission may: its own clean-up."""
@@ -31,7 +32,6 @@ LOAD_S = 120.0
 """Seconds that the graders of an assignment may take to be imported."""
 _FORK_S = 60.0
 _END_S = 10.0
-_PREFIX = "sw-"
 COMMAND = (sys.executable, "-m", "shardwork.judge")
 
 
@@ -87,7 +87,7 @@ class JudgeProcesses:
         self._stopped = False
 
     def __enter__(self) -> JudgeProcesses:
-        self._folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+        self._folder = tempfile.mkdtemp(prefix=own_prefix())
         try:
             # In this thread, which lives as long as the batch: a zygote ends with its parent's.
             if not self.setting.plan.single_use:
@@ -207,8 +207,7 @@ class _Station:
                 problem = heard[0].text
             else:
                 return
-        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - 2000))
-        said = self._log.read().decode(errors="replace").strip()
+        said = tail_of(self._log)
         raise CourseError(
             f"Nothing was judged: the graders in {setting.graders} cannot be used: {problem}."
             + (f" They said: {said}" if said else "")
@@ -242,14 +241,6 @@ def _forked(conversation: socket.socket) -> int:
 def _kill(process: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(process, signal.SIGKILL)
-
-
-def sweep() -> None:
-    """Remove what batches that were killed have left in the temporary folder and as cgroups."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if not cgroup.is_alive(folder.name.removeprefix(_PREFIX)) and not folder.is_symlink():
-            shutil.rmtree(folder, ignore_errors=True)
-    cgroup.sweep()
 
 
 def run_judge(

@@ -9,7 +9,6 @@ what it had to another.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import threading
@@ -24,8 +23,9 @@ from distributed import CancelledError, Client, Future, KilledWorker, WorkerPlug
 from shardwork.course import Assignment, Isolation
 from shardwork.errors import MachineError, ShardworkError
 from shardwork.judge.job import Finished, Job, Judged, Problem
-from shardwork.judging import JudgeProcesses, run_judge, setting_of, sweep
+from shardwork.judging import JudgeProcesses, run_judge, setting_of
 from shardwork.keys import versions
+from shardwork.leftovers import own_prefix, sweep
 from shardwork.misconceptions import Misconceptions
 
 CONNECT_S = 30.0
@@ -217,7 +217,7 @@ class Station:
         sweep()
         sent = msgspec.msgpack.decode(encoded, type=Bundle)
         self.batch = sent.batch
-        self._folder = Path(tempfile.mkdtemp(prefix=f"sw-{os.getpid()}-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=own_prefix()))
         try:
             graders = _write(self._folder / "graders", sent.graders)
             files = {

@@ -12,11 +12,11 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from shardwork.inside import linux
+from shardwork.inside.forked import leave
 
 
 def fork_helpers() -> None:
@@ -62,16 +62,14 @@ def _fork(work: Callable[[], None], *mine: int) -> int:
     pid = os.fork()
     if pid:
         return pid
-    status = 1
-    try:
+
+    def serve() -> int:
         linux.die_with_parent()
         os.setsid()  # an interrupt of the notebook must reach the notebook alone
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         linux.close_except(set(mine))
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, SystemExit):
             work()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
+        return 0
+
+    leave(serve)

@@ -18,15 +18,14 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from shardwork.inside import linux
 from shardwork.inside.confine import StepFailed, confine
 from shardwork.inside.describe import describe
+from shardwork.inside.forked import leave
 from shardwork.inside.helpers import fork_helpers
 from shardwork.inside.kernel import connection_to, run_kernel
 from shardwork.inside.orders import (
@@ -87,21 +86,10 @@ def main(descriptor: int) -> None:
         attendant = os.fork()
         if attendant == 0:
             control.close()
-            _leave(functools.partial(_attend, begin, fork, fds))
+            leave(functools.partial(_attend, begin, fork, fds))
         attendants.add(attendant)
         for fd in fds:
             os.close(fd)
-
-
-def _leave(work: Callable[[], int]) -> NoReturn:
-    """Run `work` and end the process, without what the interpreter does at its end."""
-    status = 1
-    try:
-        status = work()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status & 0xFF)
 
 
 def _attend(begin: Begin, fork: Fork, fds: list[int]) -> int:
@@ -124,7 +112,7 @@ def _attend(begin: Begin, fork: Fork, fds: list[int]) -> int:
     if init == 0:
         os.close(go_write)
         os.close(log_read)
-        _leave(functools.partial(_init, begin, fork, reply, fds[1:], go_read, log_write))
+        leave(functools.partial(_init, begin, fork, reply, fds[1:], go_read, log_write))
     for fd in (go_read, log_write, *fds[1:]):
         os.close(fd)
     process = os.pidfd_open(init)
@@ -205,10 +193,10 @@ def _init(begin: Begin, fork: Fork, reply: socket.socket, fds: list[int], go: in
         connection = connection_to(f"{fork.work or begin.home}/.kernel", secrets.token_hex(16))
         kernel = os.fork()
         if kernel == 0:
-            _leave(functools.partial(_kernel, connection, fds[0], (reply.fileno(), fds[1])))
+            leave(functools.partial(_kernel, connection, fds[0], (reply.fileno(), fds[1])))
         runner = os.fork()
         if runner == 0:
-            _leave(functools.partial(_runner, connection, fds[1], (reply.fileno(), fds[0])))
+            leave(functools.partial(_runner, connection, fds[1], (reply.fileno(), fds[0])))
         send(reply, Started(), (os.pidfd_open(kernel),))
     except StepFailed as error:
         step, _, text = str(error).partition(": ")

@@ -8,7 +8,6 @@ socket of the batch's zygote.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import gc
 import os
@@ -18,19 +17,18 @@ import signal
 import socket
 import sys
 import tempfile
-import traceback
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 
+from shardwork.inside import linux
+from shardwork.inside.forked import leave
 from shardwork.inside.orders import receive, send
 from shardwork.judge.faults import GraderFault
 from shardwork.judge.graders import Graders
 from shardwork.judge.job import SIT, Loaded, Problem, Setting
 from shardwork.judge.process import run_job
 
-PR_SET_PDEATHSIG = 1
 MAX_MEMORY_BYTES = 4 << 30
 """Should all bounds on what a sandbox says fail, the judge ends, and not the machine."""
 _REAP_MS = 100
@@ -38,7 +36,7 @@ _REAP_MS = 100
 
 def main() -> None:
     """Serve until the batch hangs up. What a grader prints goes to standard error."""
-    _die_with_parent()
+    linux.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the batch's to handle
     os.dup2(2, 1)
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -71,7 +69,7 @@ def _serve(control: socket.socket, setting: Setting, graders: Graders, zygote: i
         judge = os.fork()
         if judge == 0:
             control.close()
-            _judge(sit.folder, conversation, setting, graders, zygote)
+            leave(functools.partial(_judge, sit.folder, conversation, setting, graders, zygote))
         judges.add(judge)
         with socket.socket(fileno=conversation) as heard, contextlib.suppress(OSError):
             process = os.pidfd_open(judge)
@@ -81,26 +79,16 @@ def _serve(control: socket.socket, setting: Setting, graders: Graders, zygote: i
 
 def _judge(
     folder: str, conversation: int, setting: Setting, graders: Graders, zygote: int | None
-) -> NoReturn:
-    """Be the judge of one job; never returns."""
-    status = 1
-    try:
-        _die_with_parent()
-        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
-        with open(conversation, "rb", closefd=False) as job:
-            text = job.read()
-        with open(conversation, "wb", buffering=0) as events:
-            run_job(text, events, setting, graders, zygote)
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+) -> int:
+    """Be the judge of one job."""
+    linux.die_with_parent()
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    with open(conversation, "rb", closefd=False) as job:
+        text = job.read()
+    with open(conversation, "wb", buffering=0) as events:
+        run_job(text, events, setting, graders, zygote)
+    return 0
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from shardwork.inside.orders import (
     receive,
     send,
 )
+from shardwork.leftovers import own_prefix
 from shardwork.sandbox import cgroup, watchdog
 from shardwork.sandbox.zygote import Zygote, ZygoteFailed
 
@@ -57,7 +58,7 @@ class Sandbox:
         self._limits = limits
         self._zygote = zygote
         self._files = files
-        self._scratch = Path(tempfile.mkdtemp(prefix=f"sw-{os.getpid()}-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix=own_prefix()))
         self.judge_end, kernel_end = socket.socketpair()
         self.cells_end, runner_end = socket.socketpair()
         self._given = (kernel_end, runner_end)

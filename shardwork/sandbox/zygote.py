@@ -124,8 +124,7 @@ class Zygote:
         with contextlib.suppress(subprocess.TimeoutExpired):
             if self._process is not None:
                 self._process.wait(0.5)
-        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - 2000))
-        text = self._log.read().decode(errors="replace").strip()
+        text = tail_of(self._log)
         return f"; it said: {text}" if text else ""
 
     def close(self) -> None:
@@ -140,3 +139,9 @@ class Zygote:
             process.wait(_END_S)
         if log is not None:
             log.close()
+
+
+def tail_of(log: IO[bytes]) -> str:
+    """Return the last 2000 bytes of what a process wrote, as text."""
+    log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
+    return log.read().decode(errors="replace").strip()
