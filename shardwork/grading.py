@@ -4,10 +4,13 @@ The fixtures `student`, `rng`, `seed`, `spark`, `dask` and `torch` come by name,
 """
 
 from shardwork.judge.blame import OracleBank, blame
+from shardwork.judge.dask import Delayed
 from shardwork.judge.faults import GraderFault, StudentFault
 from shardwork.judge.instruments import AllReduce, Instrument, Refusal
 from shardwork.judge.observed import close, same, typed
-from shardwork.judge.student import GLOO_ALLREDUCE, Delayed, Module, Rdd
+from shardwork.judge.spark import Rdd
+from shardwork.judge.student import GLOO_ALLREDUCE
+from shardwork.judge.torch import Module
 from shardwork.record import Cause
 
 __all__ = [

@@ -19,10 +19,13 @@ import numpy as np
 import pytest
 
 from shardwork.course import Limits
+from shardwork.judge.dask import Dask
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import GraderFault
 from shardwork.judge.sitting import Sitting
-from shardwork.judge.student import Dask, Spark, Student, Torch
+from shardwork.judge.spark import Spark
+from shardwork.judge.student import Student
+from shardwork.judge.torch import Torch
 from shardwork.record import CheckResult
 from shardwork.sandbox.session import Session
 

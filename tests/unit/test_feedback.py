@@ -543,7 +543,7 @@ def test_no_grader_builds_a_message_out_of_values() -> None:
 def test_every_kind_of_object_that_the_judge_names_may_be_named_to_a_student(
     course: Course,
 ) -> None:
-    from shardwork.judge.student import _NAMES
+    from shardwork.judge.handle import _NAMES
 
     for wanted in _NAMES.values():
         check = factories.check(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardwork.grading import Delayed, Rdd, StudentFault, typed
-from shardwork.judge.student import describe_type, handle
+from shardwork.judge.handle import describe_type, handle
 from shardwork.record import Cause
 from shardwork.wire import Opaque, Ref, Tensor
 

@@ -10,7 +10,8 @@ from tests.attacks.weak import defence, module
 @defence("C05")
 def strict_types() -> None:
     """A value must have exactly the type that the grader asks for."""
-    module("shardwork.judge.student").typed = lambda value, kind: value
+    for name in ("student", "spark", "dask", "torch"):
+        module(f"shardwork.judge.{name}").typed = lambda value, kind: value
 
 
 @defence("B02b")
