@@ -19,7 +19,6 @@ from typing import TypeVar
 import msgspec
 import nbformat
 import psutil
-from nbformat import NotebookNode
 
 from shardwork import leftovers
 from shardwork.course import Assignment, Course, Isolation
@@ -42,13 +41,14 @@ T = TypeVar("T")
 class Graded(msgspec.Struct, frozen=True):
     """One submission after a batch: its record, and whether anything had to be judged for it.
 
-    `record` is None if it could not be written; `problem` says why.
+    `record` is None if it could not be written; `problem` says why. `notebook` is the file in which
+    the notebook that was judged is kept, if the batch keeps any.
     """
 
     student: str
     record: Record | None
     judged: bool
-    notebook: NotebookNode | None = None
+    notebook: Path | None = None
     problem: str = ""
 
 
@@ -82,13 +82,15 @@ def grade(
     settings: Settings,
     *,
     students: Sequence[str] = (),
+    keep: Path | None = None,
     done: Callable[[Graded], None] = lambda graded: None,
     phases: Phases | None = None,
 ) -> list[Graded]:
     """Grade the class (or only `students`), `settings.jobs` submissions at a time.
 
     `done` hears each submission when its record is written; it is called in this thread. `phases`
-    is told the time of `ingest`, `start`, `judging` and `records`. Raises
+    is told the time of `ingest`, `start`, `judging` and `records`. Notebooks that are judged are
+    written to the folder `keep`: in memory there are never more than are judged at once. Raises
     before anything runs: MachineError (something has to be judged, and there is no such isolation,
     or no Java), CourseError (the course is not fit to grade with), NothingMatched. Interrupted, it
     ends every sandbox and keeps every record.
@@ -97,30 +99,30 @@ def grade(
     for folder in (course.records, course.report, *course.feedback.glob("*")):
         sweep(folder / assignment.name)
     phases = phases or Phases()
-    batch = _Batch(course, assignment, settings, phases)
+    batch = _Batch(course, assignment, settings, phases, keep)
     results: list[Graded] = []
 
     def heard(graded: Graded) -> None:
         results.append(graded)
         done(graded)
 
-    plans: list[_Plan] = []
+    waiting: list[_Due] = []
     with phases("ingest"):
         for name in _chosen(course, assignment, students):
             planned = batch.plan(name)
             if isinstance(planned, Graded):
                 heard(planned)
             else:
-                plans.append(planned)
-    if plans:
+                waiting.append(_Due(name, planned.expected_s))
+    if waiting:
         with contextlib.ExitStack() as stack:
             with phases("start"):
                 judges, slots = batch.judges(stack)
             stack.enter_context(phases("judging"))
             pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="grade")
             try:
-                waiting = [pool.submit(batch.judge, plan, judges) for plan in longest_first(plans)]
-                for future in as_completed(waiting):
+                running = [pool.submit(batch.judge, due, judges) for due in longest_first(waiting)]
+                for future in as_completed(running):
                     heard(future.result())
             finally:
                 judges.stop()  # before the wait, so that nothing is waited for
@@ -165,28 +167,46 @@ class _Plan(msgspec.Struct, frozen=True):
     known: dict[str, ExerciseResult]
     due: list[str]
 
+    @property
+    def expected_s(self) -> float | None:
+        """How long it took before, if it was judged before."""
+        return None if self.before is None else self.before.timing.total_s
 
-def longest_first(plans: Sequence[_Plan]) -> list[_Plan]:
+
+class _Due(msgspec.Struct, frozen=True):
+    """A submission that waits to be judged: nothing of it is in memory."""
+
+    student: str
+    expected_s: float | None
+
+
+def longest_first(waiting: Sequence[_Due]) -> list[_Due]:
     """Order what is to be judged so that no long submission is left for the end.
 
-    What was judged before took as long as its record says; what is new, as long as the mean.
+    What was judged before takes as long as it took then; what is new, as long as their mean.
     """
-    before = [plan.before.timing.total_s for plan in plans if plan.before is not None]
+    before = [due.expected_s for due in waiting if due.expected_s is not None]
     mean_s = sum(before) / len(before) if before else 0.0
 
-    def expected_s(plan: _Plan) -> float:
-        return mean_s if plan.before is None else plan.before.timing.total_s
+    def expected_s(due: _Due) -> float:
+        return mean_s if due.expected_s is None else due.expected_s
 
-    return sorted(plans, key=expected_s, reverse=True)
+    return sorted(waiting, key=expected_s, reverse=True)
 
 
 class _Batch:
     """What all submissions of one batch share: prepared once, read by every thread."""
 
     def __init__(
-        self, course: Course, assignment: Assignment, settings: Settings, phases: Phases
+        self,
+        course: Course,
+        assignment: Assignment,
+        settings: Settings,
+        phases: Phases,
+        keep: Path | None,
     ) -> None:
         self._phases = phases
+        self._folder = keep
         self._course = course
         self._assignment = assignment
         self._settings = settings
@@ -216,12 +236,14 @@ class _Batch:
         level, graders = self._settings.isolation, self._course.graders / self._assignment.name
         if not self._settings.scheduler:
             setting = setting_of(
-                self._assignment, level, graders, self._files, self._misconceptions
+                self._assignment, level, graders, self._files, self._misconceptions, [self._seed]
             )
             return stack.enter_context(JudgeProcesses(setting)), self._settings.jobs
         from shardwork.remote import RemoteJudges, bundle
 
-        sent = bundle(self._assignment, level, self._misconceptions, graders, self._files)
+        sent = bundle(
+            self._assignment, level, self._misconceptions, graders, self._files, [self._seed]
+        )
         remote = stack.enter_context(RemoteJudges(self._settings.scheduler, sent))
         # Twice as many as work at once: what comes next waits at a worker already.
         return remote, 2 * remote.slots
@@ -233,14 +255,18 @@ class _Batch:
         """
         return self._set_aside(student, lambda: self._plan(check_student(student)))
 
-    def judge(self, plan: _Plan, judges: Judges) -> Graded:
+    def judge(self, due: _Due, judges: Judges) -> Graded:
         """Judge what is due and write the record. Never raises for what a submission is."""
 
         def judged() -> Graded:
-            record = self._judge(plan.taken, plan.known, plan.due, judges)
-            return self._keep(plan.before, record, judged=True, notebook=plan.taken.notebook)
+            plan = self._plan(due.student)  # anew: it may have been handed in again meanwhile
+            if isinstance(plan, Graded):
+                return plan
+            notebook = nbformat.writes(plan.taken.notebook)
+            record = self._judge(plan, notebook, judges)
+            return self._keep(plan.before, record, judged=True, notebook=notebook)
 
-        return self._set_aside(plan.taken.student, judged)
+        return self._set_aside(due.student, judged)
 
     def _set_aside(self, student: str, work: Callable[[], T]) -> T | Graded:
         """Do the work for one submission; whatever goes wrong with it stays with it."""
@@ -260,14 +286,14 @@ class _Batch:
         taken = ingest(self._course, self._assignment, student)
         before = self._record_before(student)
         if taken.notebook is None:
-            return self._keep(before, self._refused(taken), judged=False, notebook=None)
+            return self._keep(before, self._refused(taken), judged=False)
         known = {} if before is None or self._settings.force else self._still_valid(before, taken)
         due = [e.name for e in self._assignment.exercises if e.name not in known]
         if before is None or due:
             return _Plan(taken, before, known, due)
         record = self._assemble(taken, known, {}, before.cells, before.timing, "")
         record = msgspec.structs.replace(record, protections=before.protections)
-        return self._keep(before, record, judged=False, notebook=taken.notebook)
+        return self._keep(before, record, judged=False)
 
     def _record_before(self, student: str) -> Record | None:
         path = record_path(self._course, self._assignment.name, student)
@@ -298,19 +324,14 @@ class _Batch:
             }
         )
 
-    def _judge(
-        self,
-        taken: Ingested,
-        known: dict[str, ExerciseResult],
-        due: list[str],
-        judges: Judges,
-    ) -> Record:
+    def _judge(self, plan: _Plan, notebook: str, judges: Judges) -> Record:
+        taken, due = plan.taken, plan.due
         began = time.monotonic()
         checks: dict[str, tuple[CheckResult, ...]] = {
             name: (_undecided(name),) for name in due if name in taken.undecided
         }
         job = Job(
-            notebook=nbformat.writes(taken.notebook),
+            notebook=notebook,
             files=taken.language if taken.language in self._files else "",
             exercises=tuple(name for name in due if name not in checks),
             variants=(Variant("submission", {}, (self._seed,)),),
@@ -333,7 +354,7 @@ class _Batch:
         for name in due:
             if name not in checks:
                 checks[name] = (_not_judged(problem or "the judge said nothing of it"),)
-        record = self._assemble(taken, known, checks, cells, timing, problem)
+        record = self._assemble(taken, plan.known, checks, cells, timing, problem)
         return msgspec.structs.replace(record, protections=protections)
 
     def _assemble(
@@ -385,16 +406,20 @@ class _Batch:
         )
 
     def _keep(
-        self, before: Record | None, record: Record, *, judged: bool, notebook: NotebookNode | None
+        self, before: Record | None, record: Record, *, judged: bool, notebook: str = ""
     ) -> Graded:
-        """Write the record unless it says what the one before says."""
+        """Write the record unless it says what the one before says, and keep the notebook."""
         if before is not None and not judged:
             undated = msgspec.structs.replace(record, graded_at=before.graded_at)
             if undated == before:
-                return Graded(record.student, before, judged, notebook)
+                return Graded(record.student, before, judged)
         with self._phases("records"):
             write_record(self._course, record)
-        return Graded(record.student, record, judged, notebook)
+        kept = None
+        if notebook and self._folder is not None:
+            kept = self._folder / record.student
+            kept.write_text(notebook, encoding="utf-8", errors="replace")
+        return Graded(record.student, record, judged, kept)
 
 
 def _undecided(exercise: str) -> CheckResult:

@@ -7,7 +7,6 @@ changes no record.
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import os
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from shardwork.course import Course
 from shardwork.errors import CourseError, MachineError, ShardworkError
-from shardwork.gradebookfile import lock, make_empty, opened
+from shardwork.gradebookfile import lock, make_empty, one_engine, opened
 from shardwork.leftovers import own_prefix
 from shardwork.plaintext import plain, plain_line
 from shardwork.record import Record
@@ -29,7 +28,6 @@ from shardwork.recordfile import check_student, record_digest
 from shardwork.wholefile import disk_full, is_disk_full
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode
     from nbgrader.api import Gradebook
 
 TEST_PREFIX = "test_"
@@ -53,13 +51,13 @@ def write_gradebook(
     course: Course,
     assignment: str,
     records: Sequence[Record],
-    notebooks: Mapping[str, NotebookNode] | None = None,
+    notebooks: Mapping[str, Path] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Written:
     """Put the points of `records` into nbgrader's gradebook, and write `autograded/` notebooks.
 
-    `notebooks` has, by student, the rebuilt notebook that was judged. For a student who is not in
-    it, ingest rebuilds it from `submitted/`, and the starter is shown if that cannot be done (a
+    `notebooks` has, by student, the file of the notebook that was judged. For a student who is not
+    in it, ingest rebuilds it from `submitted/`, and the starter is shown if that cannot be done (a
     refused submission). Only submissions that changed since they were last written are redone.
     `progress` is called with each student's name when that student is done.
 
@@ -73,7 +71,7 @@ def write_gradebook(
     redone: list[str] = []
     unchanged: list[str] = []
     failed: dict[str, str] = {}
-    with lock(course):
+    with lock(course), one_engine():
         ensure_registered(course, assignment)
         with opened(course) as gradebook:
             entries = _entries(gradebook, assignment)
@@ -177,16 +175,18 @@ def _entries(gradebook: Gradebook, assignment: str) -> dict[str, dict[str, float
 def _write_one(
     course: Course,
     record: Record,
-    given: NotebookNode | None,
+    given: Path | None,
     entry: Mapping[str, float | None] | None,
     limits: Mapping[str, float],
 ) -> bool:
     """Write one submission; return False if everything is there already."""
+    import nbformat.v4
+
     from shardwork.nbgrader_bridge import clean_notebook, mark, notebook_digest
 
     assignment, student = record.assignment, record.student
     if given is not None:
-        notebook = copy.deepcopy(given)
+        notebook = nbformat.v4.reads(given.read_text(encoding="utf-8"))
     else:
         notebook = clean_notebook(course, assignment, student, record.language)
     digest = notebook_digest(notebook)

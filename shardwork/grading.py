@@ -8,6 +8,7 @@ from shardwork.judge.dask import Delayed
 from shardwork.judge.faults import GraderFault, StudentFault
 from shardwork.judge.instruments import AllReduce, Instrument, Refusal
 from shardwork.judge.observed import close, same, typed
+from shardwork.judge.prepared import once_per_seed
 from shardwork.judge.spark import Rdd
 from shardwork.judge.student import GLOO_ALLREDUCE
 from shardwork.judge.torch import Module
@@ -27,6 +28,7 @@ __all__ = [
     "StudentFault",
     "blame",
     "close",
+    "once_per_seed",
     "same",
     "typed",
 ]

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from nbformat import NotebookNode
 
 from shardwork.course import Assignment, Course
 from shardwork.errors import ShardworkError
@@ -29,10 +28,12 @@ def hand_back(
     course: Course,
     assignment: Assignment,
     records: Sequence[Record],
-    notebooks: Mapping[str, NotebookNode],
+    notebooks: Mapping[str, Path],
     phases: Phases | None = None,
 ) -> HandedBack:
     """Write gradebook, feedback and report for these records; `phases` is told the time of each.
+
+    `notebooks` has, by student, the file with the notebook that was judged just now.
 
     Each step is tried whatever became of the one before: records are already safe, and a broken
     gradebook should not keep the feedback from students.

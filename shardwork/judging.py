@@ -41,13 +41,15 @@ def setting_of(
     graders: Path,
     files: Mapping[str, Path],
     codes: Mapping[str, Iterable[str]],
+    seeds: Sequence[int],
     exercises: Sequence[str] = (),
 ) -> Setting:
     """Return what the judges of an assignment share on this machine.
 
     `files` are the folders of extra files that its jobs name, `codes` the misconceptions by
-    exercise. Only the graders of `exercises` are loaded; all of them if empty. Raises MachineError
-    if there is no such isolation, or no Java.
+    exercise. What graders prepare is computed beforehand for `seeds`. Only the graders of
+    `exercises` are loaded; all of them if empty. Raises MachineError if there is no such isolation,
+    or no Java.
     """
     return Setting(
         assignment=assignment,
@@ -57,6 +59,7 @@ def setting_of(
         files={name: isolation.seen_from_inside(level, name, at) for name, at in files.items()},
         exercises=tuple(exercises) or tuple(e.name for e in assignment.exercises),
         codes={name: tuple(known) for name, known in codes.items()},
+        seeds=tuple(seeds),
     )
 
 
@@ -90,14 +93,15 @@ class JudgeProcesses:
         self._folder = tempfile.mkdtemp(prefix=own_prefix())
         try:
             # In this thread, which lives as long as the batch: a zygote ends with its parent's.
+            # Zygote and station import at the same time, each on a core of its own.
             if not self.setting.plan.single_use:
-                try:
-                    self._zygote.start()
-                except ZygoteFailed as error:
-                    raise MachineError(
-                        f"No submission was run: the zygote failed: {error}"
-                    ) from error
+                self._zygote.launch()
             self._station = self._new_station()
+            if not self.setting.plan.single_use:
+                self._zygote.start()
+        except ZygoteFailed as error:
+            self.__exit__()
+            raise MachineError(f"No submission was run: the zygote failed: {error}") from error
         except BaseException:
             self.__exit__()
             raise

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -16,6 +18,7 @@ from shardwork.batch import Graded, Settings, grade
 from shardwork.course import Assignment, Course
 from shardwork.handback import HandedBack, hand_back
 from shardwork.ingest import students_of
+from shardwork.leftovers import own_prefix
 from shardwork.phases import Phases
 from shardwork.plaintext import plain_line
 from shardwork.recordfile import readable_records
@@ -78,11 +81,12 @@ def grade_with_progress(
             )
 
     try:
-        with bar:
+        with bar, tempfile.TemporaryDirectory(prefix=own_prefix()) as kept:
             task = bar.add_task(assignment.name, total=count, last="")
             graded = grade(
-                course, assignment, settings, students=students, done=done, phases=phases
-            )
+                course, assignment, settings, students=students, keep=Path(kept), done=done,
+                phases=phases,
+            )  # fmt: skip
             bar.update(task, last="handing back")
             records, problems = readable_records(course, assignment.name)
             notebooks = {g.student: g.notebook for g in graded if g.notebook is not None}

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Bundle(msgspec.Struct, frozen=True):
     codes: dict[str, tuple[str, ...]]
     graders: Files
     files: dict[str, Files]
+    seeds: tuple[int, ...]
 
 
 class Sat(msgspec.Struct, frozen=True):
@@ -59,6 +60,7 @@ def bundle(
     codes: Misconceptions,
     graders: Path,
     files: Mapping[str, Path],
+    seeds: Sequence[int],
 ) -> Bundle:
     """Read what workers need. Raises OSError."""
     return Bundle(
@@ -68,6 +70,7 @@ def bundle(
         codes={name: tuple(known) for name, known in codes.items()},
         graders={path.name: path.read_bytes() for path in sorted(graders.glob("*.py"))},
         files={name: _read(folder) for name, folder in files.items()},
+        seeds=tuple(seeds),
     )
 
 
@@ -225,7 +228,7 @@ class Station:
                 for name, content in sent.files.items()
             }
             self.processes = JudgeProcesses(
-                setting_of(sent.assignment, sent.isolation, graders, files, sent.codes)
+                setting_of(sent.assignment, sent.isolation, graders, files, sent.codes, sent.seeds)
             )
             self.processes.__enter__()
         except BaseException:

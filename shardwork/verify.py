@@ -169,6 +169,7 @@ def verify(
         course.graders / assignment.name,
         files,
         load_misconceptions(course, assignment.name),
+        seeds,
         [e.name for e in exercises],
     )
 

@@ -10,7 +10,9 @@ import functools
 import math
 from typing import Any
 
-from shardwork.grading import Rdd, blame, same, typed
+import numpy as np
+
+from shardwork.grading import Rdd, blame, once_per_seed, same, typed
 
 Rows = list[tuple[str, tuple[int, float, float]]]
 Pairs = list[tuple[str, Any]]
@@ -29,13 +31,14 @@ BLOCK_BYTES = 100
 def pairs(rng, partitions: int, size: int, keys: list[str]) -> list[list[tuple[str, float]]]:
     """Random pairs in uneven partitions, one of them empty; the last key is always negative."""
     drawn = [[] for _ in range(partitions)]
-    cuts = rng.dirichlet([1.0] * (partitions - 1))
-    for index in range(size):
-        every_key = index < 4 * len(keys)
-        key = keys[index % len(keys) if every_key else int(rng.integers(len(keys)))]
-        value = float(rng.normal(0.0, 100.0))
-        value = -abs(value) - 1.0 if key == keys[-1] else value
-        drawn[int(rng.choice(partitions - 1, p=cuts))].append((key, value))
+    which = rng.integers(len(keys), size=size)
+    every = min(4 * len(keys), size)
+    which[:every] = [index % len(keys) for index in range(every)]
+    values = rng.normal(0.0, 100.0, size=size)
+    values = np.where(which == len(keys) - 1, -abs(values) - 1.0, values)
+    places = rng.choice(partitions - 1, size=size, p=rng.dirichlet([1.0] * (partitions - 1)))
+    for place, key, value in zip(places.tolist(), which.tolist(), values.tolist(), strict=True):
+        drawn[place].append((keys[key], value))
     drawn.insert(int(rng.integers(partitions)), drawn.pop())  # the one that nothing was drawn into
     return drawn
 
@@ -137,10 +140,18 @@ def test_one_shuffle(student, spark, rng):
     )  # fmt: skip
 
 
-def test_small_shuffle(student, spark, rng):
+SENSORS = [f"sensor-{i}" for i in range(20)]
+
+
+@once_per_seed
+def many_pairs(rng):
+    return pairs(rng, 5, 24_000, SENSORS)
+
+
+def test_small_shuffle(student, spark, seed):
     """Only partial results cross the network, not the values."""
-    partitions, n, keys = 5, 3, [f"sensor-{i}" for i in range(20)]
-    data = pairs(rng, partitions, 24_000, keys)
+    data, n, keys = many_pairs(seed), 3, SENSORS
+    partitions = len(data)
     stats = student.call("key_stats", spark.rdd(data), n, returns=Rdd)
     shuffles = max(1, stats.shape().shuffles)  # needless shuffles are another check's subject
     with spark.watch() as action:

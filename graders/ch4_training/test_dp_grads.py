@@ -20,6 +20,7 @@ from shardwork.grading import (
     StudentFault,
     blame,
     close,
+    once_per_seed,
 )
 from shardwork.probes.modules import build
 
@@ -60,23 +61,42 @@ def mix(gradients: list[Gradient], factors: list[float]) -> Gradient:
             for parts in zip(*gradients, strict=True)]  # fmt: skip
 
 
+class Case:
+    """Data and initial weights of all ranks, and what is right and wrong for them."""
+
+    def __init__(self, data, starts, kind="mlp") -> None:
+        self.data, self.starts, self.kind = data, starts, kind
+        X, y = (np.concatenate(parts) for parts in zip(*data, strict=True))
+        self.right = gradient(kind, starts[0], X, y)
+        self.local = [gradient(kind, starts[0], X, y) for X, y in data]
+        self.own = [gradient(kind, s, X, y) for s, (X, y) in zip(starts, data, strict=True)]
+
+    def bank(self, rank: int) -> OracleBank[Gradient]:
+        """The right gradient for this rank, and those of the known mistakes that differ here."""
+        world, rows = len(self.data), [len(X) for X, _ in self.data]
+        wrong = {"SUM_NOT_MEAN": mix(self.local, [1.0] * world), "LOCAL_ONLY": self.local[rank]}
+        if len(set(rows)) > 1:
+            wrong["MEAN_OF_MEANS"] = mix(self.local, [1.0 / world] * world)
+        if any(start is not self.starts[0] for start in self.starts):
+            wrong["NO_INIT_BROADCAST"] = mix(self.own, [r / sum(rows) for r in rows])
+        return OracleBank(self.right, wrong, same)
+
+
 class Run:
-    """One call on all ranks, and the gradients that known mistakes would give on the same input.
+    """One call on all ranks of a case.
 
     `skipped` is the code for ranks that fall out of step, if a run without unused parameters has
     shown that they do not fall out of step by themselves.
     """
 
-    def __init__(
-        self, student, torch, data, starts, kind="mlp", *, skipped=None, reduce=None
-    ) -> None:
-        self.data, self.starts, self.kind = data, starts, kind
+    def __init__(self, student, torch, case: Case, *, skipped=None, reduce=None) -> None:
+        self.case = case
         self.reduce = reduce or AllReduce()
-        self.modules = [torch.module(kind, SIZES, start) for start in starts]
+        self.modules = [torch.module(case.kind, SIZES, start) for start in case.starts]
         loss = torch.mse_loss()
         per_rank = [
             [module, loss, tensor(X), tensor(y), self.reduce]
-            for module, (X, y) in zip(self.modules, data, strict=True)
+            for module, (X, y) in zip(self.modules, case.data, strict=True)
         ]
         try:
             self.results = student.ranks("dp_grads", per_rank, as_=Gradient)
@@ -92,27 +112,6 @@ class Run:
             )  # fmt: skip
             raise
 
-    def bank(self, rank: int) -> OracleBank[Gradient]:
-        """The right gradient for this rank, and those of the known mistakes that differ here."""
-        world, rows = len(self.data), [len(X) for X, _ in self.data]
-        first = self.starts[0]
-        local = [gradient(self.kind, first, X, y) for X, y in self.data]
-        wrong = {"SUM_NOT_MEAN": mix(local, [1.0] * world), "LOCAL_ONLY": local[rank]}
-        if len(set(rows)) > 1:
-            wrong["MEAN_OF_MEANS"] = mix(local, [1.0 / world] * world)
-        if any(start is not first for start in self.starts):
-            own = [
-                gradient(self.kind, start, X, y)
-                for start, (X, y) in zip(self.starts, self.data, strict=True)
-            ]
-            wrong["NO_INIT_BROADCAST"] = mix(own, [r / sum(rows) for r in rows])
-        return OracleBank(self.right, wrong, same)
-
-    @property
-    def right(self) -> Gradient:
-        X, y = (np.concatenate(parts) for parts in zip(*self.data, strict=True))
-        return gradient(self.kind, self.starts[0], X, y)
-
     def check(self, confirm: Callable[[], Run] | None = None) -> None:
         """Assert that every rank has the right gradient; name the mistake that explains it.
 
@@ -120,25 +119,27 @@ class Run:
         `confirm` makes a run on uneven shards, which tells them apart.
         """
         for rank, result in enumerate(self.results):
-            require_form(result, self.right)
-            bank = self.bank(rank)
+            require_form(result, self.case.right)
+            bank = self.case.bank(rank)
             if bank.accepts(result):
                 continue
             code = bank.explain(result).code
             if code == "SUM_NOT_MEAN" and confirm is not None:
                 other = confirm()
-                code = other.bank(0).explain(other.results[0]).code
+                code = other.case.bank(0).explain(other.results[0]).code
                 code = code if code == "SUM_NOT_MEAN" else None
             if code == "LOCAL_ONLY" and self.parameters_were_reduced():
                 code = "AVERAGES_PARAMS"
-            assert False, blame(code, rank=rank, world=len(self.data)) if code else not_right(rank)
+            assert False, (
+                blame(code, rank=rank, world=len(self.case.data)) if code else not_right(rank)
+            )
         self.require_exchange()
 
     def require_exchange(self) -> None:
         """Assert that as many numbers passed through all-reduce as there are weights, or more."""
         numbers = sum(done.total.size for done in self.reduce.rounds)
-        needed = sum(w.size for w in self.starts[0].values())
-        assert len(self.data) == 1 or numbers >= needed, blame(
+        needed = sum(w.size for w in self.case.starts[0].values())
+        assert len(self.case.data) == 1 or numbers >= needed, blame(
             because="The gradient is right, but what the ranks gave to allreduce is not enough to "
             "compute it: they know of each other by another way.",
             numbers=numbers, weights=needed,
@@ -146,7 +147,7 @@ class Run:
 
     def parameters_were_reduced(self) -> bool:
         """Whether every rank gave the very parameters, after they had been exchanged once."""
-        known = [w.ravel() for w in self.starts[0].values()]
+        known = [w.ravel() for w in self.case.starts[0].values()]
         known.append(np.concatenate(known))
         before = 0  # numbers exchanged before this round
         for done in self.reduce.rounds:
@@ -196,47 +197,75 @@ def poisoned(value: object) -> object:
     return value if isinstance(value, Refusal) else tensor(np.full_like(value.array, np.nan))
 
 
-def uneven(student, torch, rng) -> Run:
-    start = weights(rng)
-    return Run(student, torch, shards(rng, [2, 7, 4]), [start] * 3)
+@once_per_seed
+def confirming(rng) -> Case:
+    return Case(shards(rng, [2, 7, 4]), [weights(rng)] * 3)
 
 
-def test_even_shards(student, torch, rng):
+@once_per_seed
+def even(rng) -> list[Case]:
+    worlds = (2, int(rng.integers(3, 5)))
+    return [Case(shards(rng, [6] * world), [weights(rng)] * world) for world in worlds]
+
+
+@once_per_seed
+def uneven(rng) -> list[Case]:
+    rows = ([3, 9], [int(r) for r in rng.permutation([2, 5, 11])])
+    return [Case(shards(rng, r), [weights(rng)] * len(r)) for r in rows]
+
+
+@once_per_seed
+def unlike(rng) -> Case:
+    return Case(shards(rng, [4, 4, 4]), [weights(rng) for _ in range(3)])
+
+
+@once_per_seed
+def unused(rng) -> list[Case]:
+    """Two ranks on which a branch is used by both, by one, by the other, by none."""
+    cases = []
+    for without in (set(), {0}, {1}, {0, 1}):
+        data = shards(rng, [5, 5])
+        for rank, (X, _) in enumerate(data):
+            X[:, 0] = -np.abs(X[:, 0]) if rank in without else np.abs(X[:, 0])
+        cases.append(Case(data, [weights(rng, "gated")] * 2, "gated"))
+    return cases
+
+
+def test_even_shards(student, torch, seed):
     """With shards of equal size, every rank returns the single-process gradient."""
-    for world in (2, int(rng.integers(3, 5))):
-        start, data = weights(rng), shards(rng, [6] * world)
-        Run(student, torch, data, [start] * world).check(lambda: uneven(student, torch, rng))
+    for case in even(seed):
+        Run(student, torch, case).check(lambda: Run(student, torch, confirming(seed)))
     try:
-        run = Run(student, torch, data, [start] * world, reduce=Poison())
+        run = Run(student, torch, case, reduce=Poison())
     except StudentFault as fault:
         if fault.cause is not Cause.RAISED:
             raise
         return  # a size that is not a number, for example
-    assert not all(same(result, run.right) for result in run.results), blame(
+    assert not all(same(result, case.right) for result in run.results), blame(
         because="The gradient is right whatever allreduce returns: the ranks know of each other by "
         "another way."
     )
 
 
-def test_uneven_shards(student, torch, rng):
+def test_uneven_shards(student, torch, seed):
     """With shards of different sizes, every row counts the same."""
-    for rows in ([3, 9], [int(r) for r in rng.permutation([2, 5, 11])]):
-        start = weights(rng)
-        Run(student, torch, shards(rng, rows), [start] * len(rows)).check()
+    for case in uneven(seed):
+        Run(student, torch, case).check()
 
 
 def test_one_rank(student, torch, rng):
     """A world of one rank gives the plain gradient."""
-    run = Run(student, torch, shards(rng, [7]), [weights(rng)])
-    require_form(run.results[0], run.right)
-    assert same(run.results[0], run.right), not_right(0)
+    case = Case(shards(rng, [7]), [weights(rng)])
+    run = Run(student, torch, case)
+    require_form(run.results[0], case.right)
+    assert same(run.results[0], case.right), not_right(0)
 
 
-def test_different_weights(student, torch, rng):
+def test_different_weights(student, torch, seed):
     """Ranks that start from different weights all use, and end with, those of rank 0."""
-    run = Run(student, torch, shards(rng, [4, 4, 4]), [weights(rng) for _ in range(3)])
-    run.check(lambda: uneven(student, torch, rng))
-    right = list(run.starts[0].values())
+    run = Run(student, torch, unlike(seed))
+    run.check(lambda: Run(student, torch, confirming(seed)))
+    right = list(run.case.starts[0].values())
     for rank, module in enumerate(run.modules):
         found = module.parameters()
         equal = [p.shape for p in found] == [w.shape for w in right] and all(
@@ -248,16 +277,12 @@ def test_different_weights(student, torch, rng):
         )  # fmt: skip
 
 
-def test_unused_parameters(student, torch, rng):
+def test_unused_parameters(student, torch, seed):
     """A parameter that takes no part on one rank counts as zero there, and no rank falls behind."""
     skipped = None
-    for unused in (set(), {0}, {1}, {0, 1}):  # the first shows what happens if all are used
-        data = shards(rng, [5, 5])
-        for rank, (X, _) in enumerate(data):
-            X[:, 0] = -np.abs(X[:, 0]) if rank in unused else np.abs(X[:, 0])
-        start = weights(rng, "gated")
-        run = Run(student, torch, data, [start] * 2, kind="gated", skipped=skipped)
-        run.check(lambda: uneven(student, torch, rng))
+    for case in unused(seed):  # the first shows what happens if all are used
+        run = Run(student, torch, case, skipped=skipped)
+        run.check(lambda: Run(student, torch, confirming(seed)))
         skipped = "SKIPS_UNUSED"
 
 

@@ -51,6 +51,7 @@ def main() -> None:
 
 
 def _serve(control: socket.socket, setting: Setting, graders: Graders, zygote: int | None) -> None:
+    graders.prepare(setting.seeds)
     gc.collect()
     gc.freeze()  # pages that the collector does not touch stay shared
     send(control, Loaded())

@@ -9,10 +9,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from shardwork.course import Limits
 from shardwork.judge.dask import Dask
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import GraderFault
+from shardwork.judge.prepared import Prepared, exercise_of, generator
 from shardwork.judge.sitting import Sitting
 from shardwork.judge.spark import Spark
 from shardwork.judge.student import Student
@@ -69,6 +69,18 @@ class Graders:
             status = pytest.main(args, plugins=[self])
         if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
             raise GraderFault(f"pytest stopped with {status!r}: {output.getvalue()[-3000:]}")
+
+    def prepare(self, seeds: Sequence[int]) -> None:
+        """Compute what the loaded graders prepare for these seeds.
+
+        What raises is left to the checks that ask for it: they are errors, and the others are not.
+        """
+        modules = {check.module.__name__: check.module for check in self._checks}
+        for module in modules.values():
+            for prepared in [v for v in vars(module).values() if isinstance(v, Prepared)]:
+                for seed in seeds:
+                    with suppress(Exception, SystemExit):
+                        prepared(seed)
 
     def judge(
         self, session: Session, seeds: Sequence[int], exercises: Sequence[str]
@@ -137,11 +149,4 @@ class Graders:
     @pytest.fixture
     def rng(self, seed: int, request: pytest.FixtureRequest) -> np.random.Generator:
         """Random numbers of this check: the same for the same seed, whatever else is judged."""
-        check = zlib.crc32(request.node.originalname.encode())
-        exercise = zlib.crc32(exercise_of(request.node.path.name).encode())
-        return np.random.default_rng([seed, exercise, check])
-
-
-def exercise_of(file_name: str) -> str:
-    """Return the exercise that a grader module is for: `test_tree.py` is for `tree`."""
-    return Path(file_name).stem.removeprefix("test_")
+        return generator(seed, request.node.path.name, request.node.originalname)

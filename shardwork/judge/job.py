@@ -26,7 +26,8 @@ class Setting(msgspec.Struct, frozen=True):
     `plan` says how sandboxes are made, `protections` what they consist of, `graders` is the folder
     of the assignment's graders, `files` the folder of a notebook's extra files (public checks,
     data) as the zygote sees it, by what a job calls it. The graders of `exercises` are loaded;
-    `codes` has the misconceptions that each may name.
+    `codes` has the misconceptions that each may name. For `seeds`, what graders prepare is computed
+    before the first job; a job may have others.
     """
 
     assignment: Assignment
@@ -36,6 +37,7 @@ class Setting(msgspec.Struct, frozen=True):
     files: dict[str, str]
     exercises: tuple[str, ...]
     codes: dict[str, tuple[str, ...]]
+    seeds: tuple[int, ...] = ()
 
     def limit_s(self, job: Job) -> float:
         """Wall seconds that a job's notebook and all its checks may take."""

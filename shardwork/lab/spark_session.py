@@ -152,6 +152,7 @@ def _settings(
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": shlex.join([*options, *more_options]),
         "spark.executor.extraJavaOptions": shlex.join(options),
+        "spark.python.daemon.module": "shardwork.lab.spark_daemon",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",

@@ -11,13 +11,26 @@ import functools
 import os
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 _PREFIX = "shardwork-"
-_CONTROLLERS = ("memory", "pids", "cpu")
+_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _REMOVE_S = 2.0
 _SHARES = 256
 """A quarter of the default: a submission that spins must not slow its judge down."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the processes of a cgroup take now, as the kernel counts it."""
+
+    memory_bytes: int
+    """Files in memory included."""
+    tasks: int
+    """Processes and threads."""
+    cpu_s: float
+    """CPU seconds so far."""
 
 
 class Cgroup:
@@ -50,6 +63,21 @@ class Cgroup:
             return int((self._folders["memory"] / name).read_text())
         except (OSError, ValueError):
             return 0
+
+    def usage(self) -> Usage | None:
+        """Count now; None where the kernel does not count all of it."""
+        memory, pids = self._folders["memory"], self._folders["pids"]
+        try:
+            if self._version == 2:
+                used = int((memory / "memory.current").read_text())
+                spent = (self._folders["cpu"] / "cpu.stat").read_text().split()
+                cpu_s = int(spent[spent.index("usage_usec") + 1]) / 1e6
+            else:
+                used = int((memory / "memory.usage_in_bytes").read_text())
+                cpu_s = int((self._folders["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
+            return Usage(used, int((pids / "pids.current").read_text()), cpu_s)
+        except (OSError, ValueError, KeyError):
+            return None
 
     def close(self) -> None:
         """Remove it; what was in it must have ended. Twice is allowed."""
@@ -135,7 +163,8 @@ def find_folders(mounts: list[str], groups: list[str]) -> tuple[int, dict[str, P
             folder = _inside(point, root, paths[""])
             if _has_controllers(folder):
                 return 2, dict.fromkeys(_CONTROLLERS, folder)
-    if {"memory", "pids"} <= found.keys() and all(os.access(f, os.W_OK) for f in found.values()):
+    found = {name: folder for name, folder in found.items() if os.access(folder, os.W_OK)}
+    if {"memory", "pids"} <= found.keys():
         return 1, found
     return None
 

@@ -34,10 +34,13 @@ INODES_PER_MB = 200
 _MAX_DESCRIPTORS = 4096
 # What every kernel needs, and what the judge's questions need; the notebook's own imports follow.
 _ALWAYS = ("ipykernel.kernelapp", "ipykernel.zmqshell", "matplotlib_inline.backend_inline",
-           "shardwork.inside.runner", "shardwork.probes.server", "shardwork.lab",
-           "psutil")  # fmt: skip
-# What the functions of `shardwork.lab` import when they are first called.
+           "shardwork.inside.runner", "shardwork.probes.server", "shardwork.lab", "psutil",
+           # What a kernel imports when it starts: its debugger alone is a tenth of a second.
+           "ipykernel.debugger", "debugpy.server.api", "IPython.core.completerlib",
+           "IPython.core.debugger", "IPython.extensions.storemagic")  # fmt: skip
+# What a library imports when it is first used, and the functions of `shardwork.lab` when called.
 _BEHIND = {
+    "dask": ("distributed",),
     "dask_client": ("distributed",),
     "run_ranks": ("torch.distributed", "torch._dynamo", "torch.nn.parallel"),
     "spark": ("pyspark.sql",),
@@ -306,9 +309,10 @@ def _imports_in(source: str) -> list[str]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            for alias in node.names:
+                found += [alias.name, *_BEHIND.get(alias.name.partition(".")[0], ())]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.append(node.module)
+            found += [node.module, *_BEHIND.get(node.module.partition(".")[0], ())]
         elif isinstance(node, ast.Attribute):
             found += _BEHIND.get(node.attr, ())
     return found

@@ -167,6 +167,7 @@ class Sandbox:
             processes=MAX_PROCESSES,
             kill=self.kill,
             over_memory=lambda: self._cgroup is not None and self._cgroup.killed_for_memory,
+            glance=lambda: None if self._cgroup is None else self._cgroup.usage(),
         )
         send(self._reply, Go())
 

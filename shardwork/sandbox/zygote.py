@@ -59,13 +59,16 @@ class Zygote:
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._control: socket.socket | None = None
+        self._ready = control is not None
         if control is not None:
             self._control = socket.socket(fileno=os.dup(control))
 
     @property
     def descriptor(self) -> int:
         """The control socket, to be inherited by a judge."""
-        return self.start().fileno()
+        self.launch()
+        assert self._control is not None
+        return self._control.fileno()
 
     def fork(self, order: Fork, fds: tuple[int, ...]) -> None:
         """Ask for a child; it answers on the first of `fds`. Raises ZygoteFailed."""
@@ -76,11 +79,27 @@ class Zygote:
 
     def start(self) -> socket.socket:
         """Start it if it is not running, and return the control socket. Raises ZygoteFailed."""
-        if self._control is None:
-            self._control = self._start()
+        self.launch()
+        assert self._control is not None
+        if not self._ready:
+            try:
+                if not select.select([self._control], [], [], START_S)[0]:
+                    raise ZygoteFailed(f"it was not ready after {START_S:.0f} s")
+                if receive(self._control, WARM) is None:
+                    raise ZygoteFailed("it ended at once")
+            except (OSError, ZygoteFailed) as error:
+                said = self._said()
+                self.close()
+                raise ZygoteFailed(f"{error}{said}") from error
+            self._ready = True
         return self._control
 
-    def _start(self) -> socket.socket:
+    def launch(self) -> None:
+        """Have it begin to import what it will hold, without waiting. Raises ZygoteFailed."""
+        if self._control is None:
+            self._control = self._launch()
+
+    def _launch(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         package_root = str(Path(__file__).resolve().parents[2])
@@ -107,11 +126,7 @@ class Zygote:
             )  # fmt: skip
         try:
             send(ours, self.plan.begin)
-            if not select.select([ours], [], [], START_S)[0]:
-                raise ZygoteFailed(f"it was not ready after {START_S:.0f} s")
-            if receive(ours, WARM) is None:
-                raise ZygoteFailed("it ended at once")
-        except (OSError, ZygoteFailed) as error:
+        except OSError as error:
             said = self._said()
             ours.close()
             self.close()
@@ -130,6 +145,7 @@ class Zygote:
     def close(self) -> None:
         """Let go of it, and end it if it was started here; twice is allowed."""
         control, self._control = self._control, None
+        self._ready = False
         process, self._process = self._process, None
         log, self._log = self._log, None
         if control is not None:

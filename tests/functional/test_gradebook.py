@@ -170,13 +170,15 @@ def test_what_a_person_entered_in_formgrader_stays_and_is_read_back(course: Cour
     assert "Part of this is not final" not in page
 
 
-def test_a_submission_that_nbgrader_cannot_write_does_not_stop_the_others(course: Course) -> None:
+def test_a_submission_that_nbgrader_cannot_write_does_not_stop_the_others(
+    course: Course, tmp_path: Path
+) -> None:
     records = [
         factories.record(student, exercises=(factories.exercise(points=1.0),))
         for student in ("s01_right", "s02_other_way")
     ]
-    broken = factories.source_notebook()
-    broken.nbformat = 99
+    broken = tmp_path / "broken.ipynb"
+    broken.write_text(json.dumps({**factories.source_notebook(), "nbformat": 99}))
     result = write_gradebook(course, ASSIGNMENT, records, {"s01_right": broken})
     assert set(result.failed) == {"s01_right"}
     assert "nbgrader could not write the gradebook" in result.failed["s01_right"]

@@ -66,6 +66,16 @@ def test_python_functions_run_in_the_interpreter_of_the_notebook(spark: Any) -> 
     assert found == [sys.executable]
 
 
+def test_a_worker_s_collections_leave_out_what_it_has_imported(spark: Any) -> None:
+    def objects(_: Any) -> Iterator[int]:
+        import gc
+
+        yield len(gc.get_objects())
+
+    # An interpreter with pyspark.worker alone has some 30,000.
+    assert max(spark.sparkContext.parallelize(range(2), 2).mapPartitions(objects).collect()) < 5000
+
+
 def test_a_shuffle_gives_the_sums_of_a_hand_calculation(spark: Any) -> None:
     pairs = spark.sparkContext.parallelize(range(10), 2).map(lambda x: (x % 2, x))
     assert dict(pairs.reduceByKey(lambda a, b: a + b).collect()) == {0: 20, 1: 25}

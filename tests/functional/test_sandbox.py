@@ -22,6 +22,7 @@ import pytest
 from shardwork.course import Isolation, Limits
 from shardwork.errors import ExitCode, MachineError
 from shardwork.sandbox import isolation, watchdog
+from shardwork.sandbox.cgroup import Usage
 from shardwork.sandbox.patience import Patience
 from shardwork.sandbox.tree import DEATH_S, Sandbox
 from shardwork.sandbox.zygote import Plan, Zygote, ZygoteFailed
@@ -487,7 +488,7 @@ def test_a_bubblewrap_that_cannot_make_a_sandbox_is_refused_with_what_it_said(
 class Tree:
     """A process under watch; `killed` counts how often the watchdog asked for its end."""
 
-    def __init__(self, code: str, **bounds: int) -> None:
+    def __init__(self, code: str, **bounds: Any) -> None:
         self.killed = 0
         self.process = subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE)
         self.watchdog = watchdog.Watchdog(self.process.pid, kill=self._kill, **bounds)
@@ -510,6 +511,30 @@ def test_the_watchdog_counts_the_cpu_seconds_of_a_tree() -> None:
         while tree.watchdog.cpu_s < 0.5:  # the test's own time limit ends this if it never comes
             time.sleep(0.05)
     finally:
+        tree.close()
+
+
+def test_a_tree_is_looked_at_only_while_the_kernel_counts_more_than_is_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = [Usage(1 << 20, 3, 0.25), Usage(1 << 20, 3, 1.5), Usage(2 << 30, 3, 1.5)]
+    looks: list[int] = []
+    monkeypatch.setattr(watchdog, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(watchdog, "descendants", lambda pid: looks.append(len(seen)) or [])
+    tree = Tree(
+        "input()",
+        memory_bytes=1 << 30,
+        processes=10,
+        glance=lambda: seen.pop(0) if len(seen) > 1 else seen[0],
+    )
+    try:
+        while not looks:  # the test's own time limit ends this if it never comes
+            time.sleep(0.01)
+        assert looks[0] == 1  # the first two were well within
+        assert tree.watchdog.cpu_s == 1.5
+        assert tree.watchdog.verdict is None  # no process of it takes too much
+    finally:
+        monkeypatch.undo()
         tree.close()
 
 

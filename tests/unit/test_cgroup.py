@@ -37,6 +37,7 @@ def test_version_1_has_a_folder_for_each_controller_at_the_process_s_own_path(
         "memory": tmp_path / "memory/user/me",
         "pids": tmp_path / "pids",
         "cpu": tmp_path / "cpu,cpuacct",
+        "cpuacct": tmp_path / "cpu,cpuacct",
     }
 
 
@@ -58,7 +59,7 @@ def test_version_2_is_used_where_its_children_can_have_controllers(tmp_path: Pat
     (own / "cgroup.subtree_control").write_text("cpu memory pids\n")
     mounts = [mounted(tmp_path, "cgroup2", "rw,nsdelegate")]
     found = cgroup.find_folders(mounts, ["0::/user.slice/run"])
-    assert found == (2, dict.fromkeys(("memory", "pids", "cpu"), own))
+    assert found == (2, dict.fromkeys(("memory", "pids", "cpu", "cpuacct"), own))
 
 
 def test_without_a_controller_or_the_right_to_write_there_is_no_cgroup(tmp_path: Path) -> None:
@@ -97,3 +98,21 @@ def test_cgroups_of_processes_that_have_ended_are_swept_and_no_others(
     cgroup.sweep()
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [f"shardwork-{os.getpid()}-b", "system.slice"]
+
+
+def test_what_a_version_2_cgroup_takes_is_read_from_its_files(tmp_path: Path) -> None:
+    (tmp_path / "memory.current").write_text("4096\n")
+    (tmp_path / "pids.current").write_text("3\n")
+    (tmp_path / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 2000000\n")
+    folders = dict.fromkeys(("memory", "pids", "cpu"), tmp_path)
+    assert cgroup.Cgroup(folders, 2).usage() == cgroup.Usage(4096, 3, 2.5)
+
+
+def test_what_a_version_1_cgroup_takes_is_unknown_without_its_accounting(tmp_path: Path) -> None:
+    (tmp_path / "memory.usage_in_bytes").write_text("8192\n")
+    (tmp_path / "pids.current").write_text("2\n")
+    (tmp_path / "cpuacct.usage").write_text("1500000000\n")
+    folders = dict.fromkeys(("memory", "pids", "cpu"), tmp_path)
+    assert cgroup.Cgroup(folders, 1).usage() is None
+    known = cgroup.Cgroup({**folders, "cpuacct": tmp_path}, 1)
+    assert known.usage() == cgroup.Usage(8192, 2, 1.5)

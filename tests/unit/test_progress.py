@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shardwork.batch import _Plan, longest_first
-from shardwork.ingest import Ingested
+from shardwork.batch import _Due, longest_first
 from shardwork.phases import Phases
 from shardwork.progress import about, left_s
-from shardwork.record import Timing
-from tests import factories
 
 pytestmark = pytest.mark.unit
 
@@ -39,16 +36,9 @@ def test_phases_add_up_whatever_is_raised_in_them() -> None:
     assert all(seconds >= 0 for seconds in phases.seconds().values())
 
 
-def plan(student: str, before_s: float | None) -> _Plan:
-    before = None
-    if before_s is not None:
-        before = factories.record(student, timing=Timing(total_s=before_s))
-    return _Plan(Ingested(student, "", "en", None, ""), before, {}, ["tree"])
-
-
 def test_the_longest_are_judged_first_and_new_ones_in_the_middle() -> None:
-    plans = [plan("short", 1.0), plan("new", None), plan("long", 9.0), plan("newer", None)]
-    ordered = [one.taken.student for one in longest_first(plans)]
+    names = {"short": 1.0, "new": None, "long": 9.0, "newer": None}
+    ordered = [one.student for one in longest_first([_Due(*item) for item in names.items()])]
     assert ordered == ["long", "new", "newer", "short"]
-    new = [plan("b", None), plan("a", None)]
+    new = [_Due("b", None), _Due("a", None)]
     assert longest_first(new) == new
