@@ -17,7 +17,7 @@ demo: setup
 
 lint: setup
 	@$(RUN) ruff check .
-	@$(RUN) ruff format --check shardwork tests
+	@$(RUN) ruff format --check shardwork tests benchmarks
 	@$(RUN) mypy
 
 test: lint

@@ -66,6 +66,10 @@ TARGET_BYTES = 512 << 20
     "--verify", "verified", is_flag=True,
     help="Instead: seconds a solution of `shardwork verify`, warm. Default assignment: ch2_spark.",
 )  # fmt: skip
+@click.option(
+    "--simulate", "simulated", is_flag=True,
+    help="Instead: synthetic submissions on 1 to 32 workers of a Dask scheduler.",
+)  # fmt: skip
 def main(
     assignments: tuple[str, ...],
     students: int,
@@ -77,6 +81,7 @@ def main(
     regraded: int | None,
     judged: int | None,
     verified: bool,
+    simulated: bool,
 ) -> None:
     """Grade the same class with Shardwork, stock nbgrader and otter, and compare.
 
@@ -92,6 +97,8 @@ def main(
             _memory(Path(folder), results, judged, assignments, slots, note)
         elif verified:
             _verify(Path(folder), results, first.name, note)
+        elif simulated:
+            _simulate(Path(folder), results, note)
         else:
             names = assignments or tuple(a.name for a in course.config.assignments)
             chosen = [Tool(tool) for tool in tools] or list(Tool)
@@ -202,6 +209,18 @@ def _verify(folder: Path, results: Path, assignment: str, note: str) -> None:
         f"{found.all_s:.1f} s with one job and one seed: {found.each_s:.2f} s a solution, warm."
     )
     _keep(results, "verify", _Other(_now(), machine(), versions(), found, note))
+
+
+def _simulate(folder: Path, results: Path, note: str) -> None:
+    from benchmarks.speed.simulation import simulate
+
+    found = simulate(folder)
+    for one in found:
+        click.echo(
+            f"{one.workers:3} workers: {one.submissions:4} submissions in {one.wall_s:6.1f} s, "
+            f"{one.per_minute:6.0f} a minute, workers busy {one.efficiency:4.0%} of the time"
+        )
+    _keep(results, "simulation", _Other(_now(), machine(), versions(), found, note))
 
 
 class _Other(msgspec.Struct, frozen=True):
