@@ -272,7 +272,7 @@ def test_a_notebook_that_uses_up_its_time_costs_only_what_it_had_not_defined(gra
         "slow": "import time\ntime.sleep(600)",
         "late": doubles("late"),
     }
-    heard = judge(graders, answers, total_s=4.0, cell_s=60.0)
+    heard = judge(graders, answers, total_s=8.0, cell_s=60.0)
     assert isinstance(heard.end, Finished)
     assert heard.verdicts("right") == [PASSED] * 3
     assert heard.causes("late") == [Cause.NOT_DEFINED] * 3

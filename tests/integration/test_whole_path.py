@@ -21,9 +21,11 @@ import nbformat
 import psutil
 import pytest
 
-from shardwork.course import Course, load_course
+from shardwork import batch
+from shardwork.course import Course, Isolation, load_course
+from shardwork.handback import hand_back
 from shardwork.record import Record, Verdict
-from shardwork.recordfile import read_record
+from shardwork.recordfile import read_record, record_path
 from shardwork.sandbox import isolation
 from tests.tiny_course import (
     ANSWERS,
@@ -255,6 +257,22 @@ def test_a_changed_answer_is_judged_again_and_nobody_elses(mine) -> None:
     run = grade(mine)
     assert run.judged == ["starter"]
     assert run.lines["starter"]["points"] == 7.0
+
+
+def test_what_is_handed_in_after_the_judging_is_not_shown_beside_the_old_points(
+    mine, tmp_path: Path
+) -> None:
+    assignment = mine.assignment(NAME)
+    hand_in(mine, "late", answered(RIGHT))
+    settings = batch.Settings(Isolation.BUBBLEWRAP, 1)
+    (graded,) = batch.grade(mine, assignment, settings, students=["late"], keep=tmp_path)
+    assert graded.judged and graded.notebook is not None
+    hand_in(mine, "late", answered({}))
+    records = [read_record(record_path(mine, NAME, "late"))]
+    assert not hand_back(mine, assignment, records, {"late": graded.notebook}).problems
+    shown = (mine.autograded / "late" / NAME / f"{NAME}.ipynb").read_text(encoding="utf-8")
+    assert "return sum(numbers)" in shown
+    assert "return max(numbers)" in shown
 
 
 def test_data_that_is_released_anew_judges_again(mine) -> None:
