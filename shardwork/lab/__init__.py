@@ -1,4 +1,4 @@
-"""The student side: how a notebook gets its Spark session, Dask client and ranks.
+"""The student side: how a notebook gets its Spark session, Dask client, ranks and data.
 
 The same calls work on a laptop and in the sandbox that grades; environment variables choose the
 cluster (`SHARDWORK_SPARK_MASTER`, `SHARDWORK_DASK_SCHEDULER`, `SHARDWORK_DASK_WORKERS`).
@@ -8,11 +8,37 @@ Nothing here knows the judge. The frameworks are imported by the first call that
 from __future__ import annotations
 
 from shardwork.lab.dask_cluster import dask_client, stop_dask
+from shardwork.lab.data import (
+    Schema,
+    Table,
+    clicks,
+    countries,
+    customers,
+    describe,
+    links,
+    orders,
+)
 from shardwork.lab.rank_frames import RankState
 from shardwork.lab.ranks import RankError, RankStatus, run_ranks, stop_ranks
 from shardwork.lab.spark_session import spark, stop_spark
 
-__all__ = ["RankError", "RankState", "RankStatus", "dask_client", "run_ranks", "spark", "stop"]
+__all__ = [
+    "RankError",
+    "RankState",
+    "RankStatus",
+    "Schema",
+    "Table",
+    "clicks",
+    "countries",
+    "customers",
+    "dask_client",
+    "describe",
+    "links",
+    "orders",
+    "run_ranks",
+    "spark",
+    "stop",
+]
 
 
 def stop() -> None:

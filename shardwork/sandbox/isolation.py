@@ -44,6 +44,9 @@ _BEHIND = {
     "dask_client": ("distributed",),
     "run_ranks": ("torch.distributed", "torch._dynamo", "torch.nn.parallel"),
     "spark": ("pyspark.sql",),
+    # Made-up data: NumPy makes it, `Table.pandas` and `Table.spark` hand it on.
+    **dict.fromkeys(("orders", "customers", "countries", "clicks", "links"), ("numpy",)),
+    "pandas": ("pandas",),
 }
 # An import of these starts threads or touches what a fork would break.
 _NEVER = frozenset({"ray", "__future__"})
