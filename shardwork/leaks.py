@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shardwork.course import Course
-from shardwork.notebook import load_source, region_lines, solution_cell, starter_source
+from shardwork.notebook import load_source, regions, solution_cell, starter_source
 
 # Tried on the first three chapters and on 4.7 million tokens of dask, distributed, pyspark, torch
 # and scikit-learn: these find every telling line of the references and nothing in that honest code;
@@ -165,10 +165,11 @@ def _hidden_texts(course: Course, assignment: str) -> Iterator[HiddenText]:
     nb = load_source(course, assignment)
     for exercise in course.assignment(assignment).exercises:
         source = solution_cell(nb, exercise.name).source
-        region = region_lines(source)
-        lines = source.split("\n")[region.start : region.stop]
+        lines = source.split("\n")
         place = f"solution cell {exercise.name}"
-        yield HiddenText(Kind.SOLUTION, place, "\n".join(lines), region.start + 1)
+        for region in regions(source):
+            text = "\n".join(lines[region.start : region.stop])
+            yield HiddenText(Kind.SOLUTION, place, text, region.start + 1)
     folder = course.graders / assignment
     for path in sorted(folder.rglob("*.py")):
         place = path.relative_to(course.root).as_posix()

@@ -150,16 +150,28 @@ def unmarked(source: str) -> str:
 
 def solution_region(source: str) -> str:
     """Return the text between the markers of a solution cell, without them; "" if it has none."""
-    region = region_lines(source)
-    return "\n".join(source.split("\n")[region.start : region.stop])
-
-
-def region_lines(source: str) -> range:
-    """Return which lines, counted from 0, stand between the markers; an empty range if none."""
     lines = source.split("\n")
-    begins = [i for i, line in enumerate(lines) if BEGIN_SOLUTION in line]
-    ends = [i for i, line in enumerate(lines) if END_SOLUTION in line]
-    return range(begins[0] + 1, ends[-1]) if begins and ends else range(0)
+    return "\n".join(lines[i] for region in regions(source) for i in region)
+
+
+def regions(source: str) -> list[range]:
+    """Return which lines, counted from 0, stand between each pair of markers, in their order.
+
+    A cell that defines several things has a region in each; [] if the markers do not pair up.
+    """
+    found = []
+    begin: int | None = None
+    for number, line in enumerate(source.split("\n")):
+        if BEGIN_SOLUTION in line:
+            if begin is not None:
+                return []
+            begin = number
+        elif END_SOLUTION in line:
+            if begin is None:
+                return []
+            found.append(range(begin + 1, number))
+            begin = None
+    return found if begin is None else []
 
 
 def starter_source(source: str) -> str:
@@ -249,12 +261,12 @@ def _solution_problems(cell: Cell, exercises: Mapping[str, float]) -> list[str]:
     found = _expect(cell, id_of_solution(cell.id), grade=False, locked=False, solution=True)
     begins = cell.source.count(BEGIN_SOLUTION)
     ends = cell.source.count(END_SOLUTION)
-    region = region_lines(cell.source)
-    if (begins, ends) != (1, 1) or not region:
+    solved = regions(cell.source)
+    if not solved or not all(solved):
         return [
             *found,
             f"{at} has {begins} line(s) with {BEGIN_SOLUTION} and {ends} with {END_SOLUTION}; it "
-            "needs one of each, in this order, with the reference between them",
+            "needs them in pairs, one at least, with the reference between them",
         ]
     try:
         tree = ast.parse(unmarked(cell.source))
@@ -266,7 +278,7 @@ def _solution_problems(cell: Cell, exercises: Mapping[str, float]) -> list[str]:
         found.append(f"{at} defines no function or class {cell.id!r} at its top level")
     elif not ast.get_docstring(defined[0]):
         found.append(f"{at}: {cell.id!r} has no docstring; give shapes, units and errors in one")
-    elif (doc_end := defined[0].body[0].end_lineno) is not None and doc_end >= region.start:
+    elif (doc_end := defined[0].body[0].end_lineno) is not None and doc_end >= solved[0].start:
         found.append(f"{at}: the docstring stands in the solution region; move it above the marker")
     return found
 

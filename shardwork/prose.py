@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from shardwork.errors import CourseError
-from shardwork.notebook import region_lines
+from shardwork.notebook import regions
 
 Translate = Callable[[str], str]
 
@@ -52,7 +52,7 @@ def map_docstrings(source: str, translate: Translate) -> str:
     indented as the old one was. Raises SyntaxError if the source is no Python.
     """
     lines = source.split("\n")
-    hidden = region_lines(source)
+    hidden = {line for region in regions(source) for line in region}
     replacements = []
     for node, owner in _docstring_nodes(ast.parse(source)):
         if node.lineno - 1 in hidden:

@@ -82,8 +82,22 @@ def test_the_starter_keeps_signature_and_docstring_and_nothing_of_the_solution()
 def test_the_solution_region_is_what_stands_between_the_markers():
     source = "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n"
     assert notebook.solution_region(source) == "    return 1"
-    assert list(notebook.region_lines(source)) == [2]
+    assert notebook.regions(source) == [range(2, 3)]
     assert notebook.solution_region("no region") == ""
+
+
+def test_a_cell_may_have_a_region_in_each_of_its_functions():
+    one = "def {name}():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n"
+    source = one.format(name="f") + one.format(name="g")
+    assert notebook.regions(source) == [range(2, 3), range(6, 7)]
+    assert notebook.solution_region(source) == "    return 1\n    return 1"
+    assert notebook.starter_source(source).count("raise NotImplementedError()") == 2
+
+
+@pytest.mark.parametrize("markers", ["BBEE", "B", "E", "EB", "BEE", ""])
+def test_markers_that_do_not_pair_up_make_no_region(markers):
+    words = {"B": "### BEGIN SOLUTION", "E": "### END SOLUTION"}
+    assert notebook.regions("\n".join(words[marker] for marker in markers)) == []
 
 
 def test_filling_in_replaces_the_source_named_and_leaves_the_original_alone():
