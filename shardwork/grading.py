@@ -4,7 +4,7 @@ The fixtures `student`, `rng`, `seed`, `spark`, `dask` and `torch` come by name,
 """
 
 from shardwork.judge.blame import OracleBank, blame
-from shardwork.judge.dask import Delayed
+from shardwork.judge.dask import Array, Delayed, Frame
 from shardwork.judge.faults import GraderFault, StudentFault
 from shardwork.judge.instruments import AllReduce, Instrument, Refusal
 from shardwork.judge.observed import close, same, typed
@@ -17,8 +17,10 @@ from shardwork.record import Cause
 __all__ = [
     "GLOO_ALLREDUCE",
     "AllReduce",
+    "Array",
     "Cause",
     "Delayed",
+    "Frame",
     "GraderFault",
     "Instrument",
     "Module",

@@ -8,6 +8,7 @@ Nothing here knows the judge. The frameworks are imported by the first call that
 from __future__ import annotations
 
 from shardwork.lab.dask_cluster import dask_client, stop_dask
+from shardwork.lab.dask_settings import pin_dask
 from shardwork.lab.data import (
     Schema,
     Table,
@@ -35,6 +36,7 @@ __all__ = [
     "describe",
     "links",
     "orders",
+    "pin_dask",
     "run_ranks",
     "spark",
     "stop",

@@ -1,18 +1,18 @@
-"""Describe Dask collections (dask 2026.8). Sandbox side: answers are claims.
-
-Every private interface of Dask that the course relies on is used in this file and nowhere else;
-`tests/functional/test_dask_probe.py` pins what it relies on.
-"""
+"""What is true of every Dask collection: its graph after optimisation, and what tasks carry."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import cloudpickle
 import dask
 from dask._task_spec import Task, convert_legacy_graph
+from dask.utils import key_split
 
 from shardwork.probes.server import question
+
+MAX_LAYERS = 2000
 
 
 @question("dask.delayed_calls")
@@ -35,8 +35,7 @@ def compute(collection: Any) -> object:
 @question("dask.graph")
 def graph(collection: Any) -> dict[str, int]:
     """Tasks, longest path and largest fan-in of the graph after Dask's own optimisation."""
-    (optimised,) = dask.optimize(collection)
-    tasks = convert_legacy_graph(dict(optimised.__dask_graph__()))
+    tasks = optimised(collection)
     depth: dict[object, int] = {}
     for key in _topological(tasks):
         node = tasks[key]
@@ -47,6 +46,60 @@ def graph(collection: Any) -> dict[str, int]:
         "depth": max(depth.values(), default=0),
         "fan_in": max((_tasks_before(node, tasks) for node in tasks.values()), default=0),
     }
+
+
+@question("dask.layers")
+def layers(collection: Any) -> list[dict[str, Any]]:
+    """List the layers as they were built, before any optimisation; inputs come before results.
+
+    A DataFrame has none: it is an expression until it is optimised (`dask.expr`).
+    """
+    graph = collection.__dask_graph__()
+    found = getattr(graph, "layers", {})
+    order = graph._toposort_layers() if found else []
+    return [
+        {
+            "name": str(key_split(name)),
+            "type": type(found[name]).__name__,
+            "inputs": len(graph.dependencies.get(name, ())),
+        }
+        for name in order[:MAX_LAYERS]
+    ]
+
+
+@question("dask.payload")
+def payload(collection: Any) -> dict[str, int]:
+    """Pickle each node of the optimised graph by itself, and measure it.
+
+    Pickled as a whole, a graph would hide what is embedded again and again, because pickle writes
+    equal objects once. A function of the notebook is pickled with the globals that it uses.
+    """
+    sizes = [_pickled_bytes(node) for node in optimised(collection).values()]
+    return {"total_bytes": sum(sizes), "largest_bytes": max(sizes, default=0), "nodes": len(sizes)}
+
+
+def optimised(collection: Any) -> dict[object, Any]:
+    """Return the graph after Dask's own optimisation, as nodes of `dask._task_spec` by key."""
+    (better,) = dask.optimize(collection)
+    return dict(convert_legacy_graph(dict(better.__dask_graph__())))
+
+
+class _Scale:
+    """A file that remembers how much was written to it, and nothing else."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self.written += size
+        return size
+
+
+def _pickled_bytes(node: object) -> int:
+    scale = _Scale()
+    cloudpickle.dump(node, scale)
+    return scale.written
 
 
 def _tasks_before(node: Any, tasks: dict[object, Any]) -> int:
