@@ -134,3 +134,46 @@ def test_a_reader_tells_its_columns_and_filters() -> None:
     ]:
         (read,) = probe.describe_expr(dd.read_parquet(folder, filters=filters))["reads"]
         assert read["filters"] == known
+
+
+def test_an_index_has_the_given_name() -> None:
+    df = probe.frame(COLUMNS, [2, 3], [1, 3, 5], [1, 2, 3, 4, 5], None, "number")
+    assert df.compute().index.name == df.index.name == "number"
+
+
+NUMBERS = {"day": list(range(12)), "x": [float(i) for i in range(12)], "s": ["ü"] * 12}
+
+
+def total(folder: str, column: str, filters: Any = None) -> float:
+    return float(dd.read_parquet(folder, columns=[column], filters=filters)[column].sum().compute())
+
+
+def test_damaged_columns_fail_when_they_are_read_and_only_then() -> None:
+    folder = probe.parquet(NUMBERS, [6, 6], 3)
+    assert probe.damage_parquet(folder, ["s", "x"], None) == 2 * 4
+    assert total(folder, "day") == sum(range(12))
+    assert len(dd.read_parquet(folder)) == 12  # from the footers
+    with pytest.raises(OSError):
+        total(folder, "x")
+    probe.repair_parquet(folder)
+    assert total(folder, "x") == sum(range(12))
+
+
+def test_damaged_row_groups_fail_unless_a_filter_leaves_them_out() -> None:
+    folder = probe.parquet(NUMBERS, [6, 6], 3)
+    assert probe.damage_parquet(folder, None, ["day", 4, 7]) == 3 * 2  # of 0-2 and 9-11
+    assert total(folder, "x", [("day", ">=", 4), ("day", "<", 8)]) == 4 + 5 + 6 + 7
+    with pytest.raises(OSError):
+        total(folder, "x", [("day", ">=", 2), ("day", "<", 8)])
+    with pytest.raises(OSError):
+        total(folder, "x")
+
+
+def test_a_damaged_dataset_can_be_planned_and_computed_once_it_is_repaired() -> None:
+    folder = probe.parquet(NUMBERS, [6, 6], 3)
+    probe.damage_parquet(folder, None, None)
+    lazy = dd.read_parquet(folder, columns=["x"], filters=[("day", "<", 4)]).x.sum()
+    with pytest.raises(OSError):
+        pd.read_parquet(folder, columns=["x"])
+    probe.repair_parquet(folder)
+    assert lazy.compute() == 0 + 1 + 2 + 3

@@ -108,3 +108,46 @@ def test_computations_can_be_refused() -> None:
     with no_computes(), pytest.raises(NotNow):
         dask.delayed(int)(1).compute(scheduler="threads")
     assert dask.delayed(int)(1).compute() == 1
+
+
+def rows_met(collection: Any) -> int:
+    probe.watch()
+    collection.compute(scheduler="sync")
+    return probe.watched()["rows_met"]
+
+
+def test_rows_meet_where_partitions_come_together() -> None:
+    df = probe.frame({"k": list(range(12)), "v": list(range(12))}, [4, 4, 4], None, None, None)
+    assert rows_met(df.map_partitions(lambda part: part.head(1), meta=df._meta).v) == 3
+    assert rows_met(df.repartition(npartitions=1).map_partitions(len, meta=("n", "int64"))) == 12
+    assert rows_met(df.partitions[:1]) == 0
+    lists = df.groupby("k").v.agg(list)  # one list for each key
+    assert rows_met(lists) == 12
+    one_key = df.assign(k=1).groupby("k").v.agg(list)
+    assert rows_met(one_key) == 12  # three rows, of a list of four values each
+
+
+def test_tasks_of_a_shuffle_are_counted() -> None:
+    df = probe.frame({"k": list(range(12))}, [4, 4, 4], None, None, None)
+    probe.watch()
+    df.k.sum().compute(scheduler="sync")
+    assert probe.watched()["shuffle_tasks"] == 0
+    df.shuffle("k").compute(scheduler="sync")
+    assert probe.watched()["shuffle_tasks"] >= 9  # at least one for each pair of partitions
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_reduction_that_guesses_its_meta_is_noticed(told: bool) -> None:
+    called: list[int] = []
+
+    def first(part: pd.DataFrame) -> pd.DataFrame:
+        called.append(len(part))
+        return part.head(1)
+
+    df = probe.frame({"k": [1, 2, 3], "told": [told] * 3}, [2, 1], None, None, None)
+    probe.watch()
+    result = df.reduction(first, aggregate=first, **({"meta": df._meta} if told else {}))
+    assert list(result.columns) == ["k", "told"]
+    assert bool(called) is not told
+    assert (probe.watched()["meta_calls"] > 0) is not told
+    assert probe.watched()["computes"] == 0

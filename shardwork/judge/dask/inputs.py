@@ -13,7 +13,7 @@ from shardwork.judge.dask.arrays import Array
 from shardwork.judge.dask.collection import Delayed
 from shardwork.judge.dask.frames import Frame
 from shardwork.judge.dialogue import Dialogue
-from shardwork.judge.faults import InputsFailed, StudentFault
+from shardwork.judge.faults import GraderFault, InputsFailed, StudentFault
 from shardwork.judge.handle import handle
 from shardwork.judge.observed import typed
 from shardwork.probes.numbers import draw_block
@@ -35,6 +35,10 @@ class Work(msgspec.Struct):
     """At most, of a running task's inputs, its result, and all that later tasks wait to use."""
     largest_bytes: int = 0
     """The largest single value."""
+    rows_met: int = 0
+    """The most rows that one task was given by others, of tasks that were given rows by several."""
+    shuffle_tasks: int = 0
+    """Tasks that cut partitions into pieces for a shuffle, or put such pieces together."""
 
 
 class Dask:
@@ -85,6 +89,7 @@ class Dask:
         *,
         divisions: Sequence[Any] | None = None,
         index: Sequence[Any] | None = None,
+        index_name: str | None = None,
         load: object = None,
     ) -> Frame:
         """Make a DataFrame whose partitions have `sizes` rows (columns are lists or arrays).
@@ -99,6 +104,7 @@ class Dask:
             None if divisions is None else list(divisions),
             None if index is None else list(index),
             load,
+            index_name,
         )
         return handle(self._dialogue, made, Frame, "frame")
 
@@ -112,6 +118,27 @@ class Dask:
         """Write a Parquet dataset in the sandbox, one file for each of `sizes`; return its path."""
         made = self._dialogue.make("dask.parquet", dict(columns), list(sizes), row_group_rows)
         return typed(made, str)
+
+    def damage_parquet(
+        self,
+        path: str,
+        *,
+        columns: Sequence[str] | None = None,
+        outside: tuple[str, int, int] | None = None,
+    ) -> None:
+        """Make data of a dataset unreadable; footers stay whole, so it can be opened and planned.
+
+        Damaged are `columns` (None: all), and, given `outside=(column, low, high)`, only row groups
+        without any row of low <= column <= high.
+        """
+        names = None if columns is None else list(columns)
+        where = None if outside is None else list(outside)
+        if not typed(self._dialogue.make("dask.damage_parquet", path, names, where), int):
+            raise GraderFault("nothing in the dataset was there to be damaged")
+
+    def repair_parquet(self, path: str) -> None:
+        """Make all data of a dataset readable again."""
+        self._dialogue.make("dask.repair_parquet", path)
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[Work]:

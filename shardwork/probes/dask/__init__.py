@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from shardwork.lab.dask_settings import pin_dask
 from shardwork.probes.dask.arrays import array_layout, array_of, blocks, compute_array, random
+from shardwork.probes.dask.damage import damage_parquet, repair_parquet
 from shardwork.probes.dask.frames import (
     compute_frame,
     compute_partitions,
@@ -30,6 +31,7 @@ __all__ = [
     "compute_array",
     "compute_frame",
     "compute_partitions",
+    "damage_parquet",
     "delayed_calls",
     "describe_expr",
     "frame",
@@ -39,6 +41,7 @@ __all__ = [
     "parquet",
     "payload",
     "random",
+    "repair_parquet",
     "watch",
     "watched",
 ]

@@ -26,15 +26,16 @@ def frame(
     divisions: list[object] | None,
     index: list[object] | None,
     load: Callable[[int], object] | None,
+    index_name: str | None = None,
 ) -> object:
     """Make a DataFrame whose partitions have `sizes` rows.
 
     `divisions` (one more than partitions) are told to Dask, and not checked; without them they are
-    unknown. `load(i)` is called when partition `i` is made.
+    unknown. `load(i)` is called when partition `i` is made. `index_name` is the name of `index`.
     """
     import dask.dataframe as dd
 
-    parts = _parts(columns, sizes, index)
+    parts = [part.rename_axis(index_name) for part in _parts(columns, sizes, index)]
 
     def read(part: Any, number: int) -> Any:
         if load is not None:

@@ -18,7 +18,9 @@ from typing import Any
 from dask._task_spec import Task
 from dask.callbacks import Callback
 from dask.sizeof import sizeof
+from dask.utils import key_split
 
+from shardwork.probes.dask.meeting import rows_given
 from shardwork.probes.server import question
 
 
@@ -36,6 +38,8 @@ class _Seen:
     meta_calls: int = 0
     peak_bytes: int = 0
     largest_bytes: int = 0
+    rows_met: int = 0
+    shuffle_tasks: int = 0
 
 
 @dataclass
@@ -81,6 +85,7 @@ def _install() -> None:
     _replace("dask.dataframe.dask_expr._expr", "emulate", _emulated)
     _replace("dask.dataframe.dask_expr._groupby", "_meta_apply_transform", _meta_called)
     _replace("dask.array.core", "compute_meta", _meta_called)
+    _watch_reductions()
 
 
 def _replace(module: str, name: str, wrap: Callable[[Any], Any]) -> None:
@@ -88,6 +93,24 @@ def _replace(module: str, name: str, wrap: Callable[[Any], Any]) -> None:
     if module in sys.modules and place not in _watch.installed:
         _watch.installed.add(place)
         setattr(sys.modules[module], name, wrap(getattr(sys.modules[module], name)))
+
+
+def _watch_reductions() -> None:
+    """Count the reductions of a given function that have to guess their meta."""
+    module = sys.modules.get("dask.dataframe.dask_expr._reductions")
+    place = "dask.dataframe.dask_expr._reductions.CustomReduction"
+    if module is None or place in _watch.installed:
+        return
+    _watch.installed.add(place)
+    kind, unsaid = module.CustomReduction, module.no_default
+    guess = vars(kind)["_meta"].func
+
+    def meta(self: Any) -> Any:
+        _watch.seen.meta_calls += self.operand("meta") is unsaid
+        return guess(self)
+
+    kind._meta = functools.cached_property(meta)
+    kind._meta.__set_name__(kind, "_meta")
 
 
 def _counted(get_async: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,12 +167,16 @@ class _LiveBytes(Callback):  # type: ignore[misc]  # dask has no types
         self._before: dict[object, int] = {}
 
     def _pretask(self, key: Any, dsk: Any, state: Any) -> None:
-        self._before[key] = sum(self._size(k, value) for k, value in state["cache"].items())
+        cache = state["cache"]
+        self._before[key] = sum(self._size(k, value) for k, value in cache.items())
+        given = [cache[k] for k in state["dependencies"][key] if k in cache]
+        self._seen.rows_met = max(self._seen.rows_met, rows_given(given))
 
     def _posttask(self, key: Any, value: Any, dsk: Any, state: Any, worker: Any) -> None:
         size = self._size(key, value)
         seen = self._seen
         seen.tasks += isinstance(dsk[key], Task)
+        seen.shuffle_tasks += "shuffle" in key_split(key)
         seen.largest_bytes = max(seen.largest_bytes, size)
         seen.peak_bytes = max(seen.peak_bytes, self._before.pop(key, 0) + size)
 
