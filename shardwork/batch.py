@@ -37,6 +37,9 @@ from shardwork.wholefile import sweep
 
 T = TypeVar("T")
 
+PREPARED_BYTES = 512 << 20
+"""More than a sandbox takes that waits with a Spark session; measured: 330 MB."""
+
 
 class Graded(msgspec.Struct, frozen=True):
     """One submission after a batch: its record, and whether anything had to be judged for it.
@@ -74,6 +77,19 @@ def default_jobs(assignment: Assignment) -> int:
     cores = len(os.sched_getaffinity(0))
     fits = int(psutil.virtual_memory().available * 0.8) // (assignment.limits.memory_mb << 20)
     return max(1, min(cores, fits))
+
+
+def ahead(assignment: Assignment, jobs: int) -> int:
+    """Return how many sandboxes are prepared while `jobs` submissions are judged.
+
+    Their Spark session starts meanwhile, but nothing of a submission runs in them. None where only
+    one is judged at a time, or where memory is short.
+    """
+    wanted = (jobs + 1) // 2 if jobs > 1 else 0
+    spare = int(psutil.virtual_memory().available * 0.8) - jobs * (
+        assignment.limits.memory_mb << 20
+    )
+    return max(0, min(wanted, spare // PREPARED_BYTES))
 
 
 def grade(
@@ -229,7 +245,9 @@ class _Batch:
         _check_weights(course, assignment)
 
     def judges(self, stack: contextlib.ExitStack) -> tuple[Judges, int]:
-        """Start the judges, here or on other machines; return them and how many work at once.
+        """Start the judges, here or on other machines; return them and how many to have begun.
+
+        Those that are not at work yet are prepared or on their way.
 
         Raises MachineError if nothing can be judged there.
         """
@@ -238,7 +256,9 @@ class _Batch:
             setting = setting_of(
                 self._assignment, level, graders, self._files, self._misconceptions, [self._seed]
             )
-            return stack.enter_context(JudgeProcesses(setting)), self._settings.jobs
+            jobs = self._settings.jobs
+            processes = JudgeProcesses(setting, jobs)
+            return stack.enter_context(processes), jobs + ahead(self._assignment, jobs)
         from shardwork.remote import RemoteJudges, bundle
 
         sent = bundle(
@@ -343,14 +363,13 @@ class _Batch:
         end, protections = judges.judge(job, heard)
         cells: tuple[CellOutcome, ...] = ()
         timing, problem = Timing(), ""
-        total = time.monotonic() - began
         if isinstance(end, Finished):
             cells = end.cells
-            spent = (end.sandbox_s, end.notebook_s, end.judge_s, total)
-            timing = Timing(*(round(seconds, 2) for seconds in spent))
+            spent = (end.sandbox_s, end.notebook_s, end.judge_s)
+            timing = Timing(*(round(seconds, 2) for seconds in (*spent, sum(spent))))
         elif isinstance(end, Problem):
             problem = end.text
-            timing = Timing(total_s=round(total, 2))
+            timing = Timing(total_s=round(time.monotonic() - began, 2))
         for name in due:
             if name not in checks:
                 checks[name] = (_not_judged(problem or "the judge said nothing of it"),)

@@ -21,7 +21,18 @@ import msgspec
 from shardwork.course import Assignment, Isolation
 from shardwork.errors import CourseError, MachineError
 from shardwork.inside.orders import receive, send
-from shardwork.judge.job import LOADED, Event, Finished, Job, Judged, Problem, Setting, Sit
+from shardwork.judge.job import (
+    GO,
+    LOADED,
+    Event,
+    Finished,
+    Job,
+    Judged,
+    Prepared,
+    Problem,
+    Setting,
+    Sit,
+)
 from shardwork.leftovers import own_prefix
 from shardwork.sandbox import isolation
 from shardwork.sandbox.zygote import Zygote, ZygoteFailed, tail_of
@@ -76,12 +87,14 @@ class Judges(Protocol):
 class JudgeProcesses:
     """The judges of one batch: their station, and the zygote that makes the sandboxes for all.
 
-    Entering starts both; leaving ends them, and every judge. MachineError if one does not start,
-    CourseError if the graders cannot be loaded.
+    At most `at_once` submissions run at a time; who is waiting for its turn may have its sandbox
+    prepared. Entering starts both; leaving ends them, and every judge. MachineError if one does not
+    start, CourseError if the graders cannot be loaded.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, at_once: int = 1) -> None:
         self.setting = setting
+        self.turns = threading.BoundedSemaphore(at_once)
         self._zygote = Zygote(setting.plan)
         self._station: _Station | None = None
         self._running: set[int] = set()
@@ -252,39 +265,37 @@ def run_judge(
 ) -> Finished | Problem:
     """Run one job in a judge process of its own, and return how it ended.
 
-    `heard` is called with each exercise as it is judged. A judge that dies or is still running
-    after what its job may take and `grace_s` seconds is a Problem: an error of ours. Raises
-    InterruptedError if `processes` was stopped meanwhile: then nothing is known.
+    Its sandbox is prepared at once, and the submission runs when it is its turn. `heard` is called
+    with each exercise as it is judged. A judge that dies or is still running after what its job may
+    take and `grace_s` seconds is a Problem: an error of ours. Raises InterruptedError if
+    `processes` was stopped meanwhile: then nothing is known.
     """
     limit_s = processes.setting.limit_s(job) + grace_s
     decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
     late = threading.Event()
     try:
-        with processes.start() as (conversation, judge):
+        with processes.start() as (conversation, judge), contextlib.ExitStack() as turn:
 
             def end() -> None:
                 late.set()
                 _kill(judge)
 
-            alarm = threading.Timer(limit_s, end)
-            alarm.daemon = True
-            alarm.start()
-            try:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    conversation.sendall(msgspec.json.encode(job))
-                    conversation.shutdown(socket.SHUT_WR)
-                for line in _lines(conversation):
-                    try:
-                        event = decoder.decode(line)
-                    except msgspec.DecodeError:  # half a line: the judge ended while it wrote
-                        break
-                    if isinstance(event, Judged):
-                        heard(event)
-                    else:
-                        return event
-            finally:
-                alarm.cancel()
-                alarm.join()  # so that it kills nobody who gets the descriptor's number next
+            turn.enter_context(_alarm(limit_s, end))
+            _say(conversation, msgspec.json.encode(job) + b"\n")
+            for line in _lines(conversation):
+                try:
+                    event = decoder.decode(line)
+                except msgspec.DecodeError:  # half a line: the judge ended while it wrote
+                    break
+                if isinstance(event, Prepared):
+                    turn.close()
+                    turn.enter_context(processes.turns)
+                    turn.enter_context(_alarm(limit_s, end))
+                    _say(conversation, GO)
+                elif isinstance(event, Judged):
+                    heard(event)
+                else:
+                    return event
     except MachineError as error:
         return Problem(str(error))
     if processes.stopped:
@@ -293,6 +304,23 @@ def run_judge(
         "the judge process ended before it was done"
         + (f" (its limit was {limit_s:.0f} s)" if late.is_set() else "")
     )
+
+
+@contextlib.contextmanager
+def _alarm(limit_s: float, end: Callable[[], None]) -> Iterator[None]:
+    alarm = threading.Timer(limit_s, end)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        yield
+    finally:
+        alarm.cancel()
+        alarm.join()  # so that it kills nobody who gets the descriptor's number next
+
+
+def _say(conversation: socket.socket, line: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        conversation.sendall(line)
 
 
 def _lines(conversation: socket.socket) -> Iterator[bytes]:

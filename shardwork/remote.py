@@ -205,7 +205,7 @@ class _GetsReady(WorkerPlugin):  # type: ignore[misc]
         self._encoded = encoded
 
     def setup(self, worker: Any) -> None:
-        worker.shardwork_station = Station(self._encoded)
+        worker.shardwork_station = Station(self._encoded, worker.state.nthreads)
 
     def teardown(self, worker: Any) -> None:
         station: Station | None = getattr(worker, "shardwork_station", None)
@@ -216,7 +216,7 @@ class _GetsReady(WorkerPlugin):  # type: ignore[misc]
 class Station:
     """The judges of one worker, and the folder with what was sent to it."""
 
-    def __init__(self, encoded: bytes) -> None:
+    def __init__(self, encoded: bytes, at_once: int) -> None:
         sweep()
         sent = msgspec.msgpack.decode(encoded, type=Bundle)
         self.batch = sent.batch
@@ -228,7 +228,8 @@ class Station:
                 for name, content in sent.files.items()
             }
             self.processes = JudgeProcesses(
-                setting_of(sent.assignment, sent.isolation, graders, files, sent.codes, sent.seeds)
+                setting_of(sent.assignment, sent.isolation, graders, files, sent.codes, sent.seeds),
+                at_once,
             )
             self.processes.__enter__()
         except BaseException:

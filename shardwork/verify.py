@@ -179,7 +179,7 @@ def verify(
             done(row)
         return rows
 
-    with JudgeProcesses(setting) as processes:
+    with JudgeProcesses(setting, jobs) as processes:
         pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="verify")
         try:
             rows = [row for rows in pool.map(run, hands) for row in rows]

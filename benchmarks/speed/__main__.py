@@ -135,7 +135,7 @@ def _compare(
         where.append(
             where_time_goes(
                 name, graded.run.wall_s, graded.phases, graded.timings, min(slots, students),
-                start_s,
+                start_s, cluster_ahead=assignment.cluster.spark_master is not None,
             )
         )  # fmt: skip
 

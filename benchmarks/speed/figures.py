@@ -60,15 +60,13 @@ class Part(enum.Enum):
     """The interpreter, imports, and what no phase counts."""
     INGEST = "ingest"
     START = "zygote and station"
-    SANDBOX = "sandbox"
     CLUSTER = "cluster start"
+    """What the notebook itself starts: ranks, Dask's workers."""
     NOTEBOOK = "notebook"
     JUDGING = "judging"
-    WAITING = "waiting"
-    """Of a submission's total, what is none of the above: its judge is forked, is heard."""
     RECORDS = "records"
     IDLE = "idle"
-    """A slot with nothing left to judge."""
+    """A slot that waits for a sandbox, or has nothing left to judge."""
     GRADEBOOK = "gradebook"
     FEEDBACK = "feedback"
     REPORT = "report"
@@ -85,6 +83,9 @@ class Where(msgspec.Struct, frozen=True):
     seconds: dict[str, float]
     cluster_start_s: float
     """One start of the assignment's cluster, timed by itself (`starts`)."""
+    ahead: dict[str, float]
+    """Wall seconds of what was done while other submissions were judged, summed: sandboxes, and
+    the Spark sessions in them. Slots wait for it only in so far as they are idle."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -122,29 +123,39 @@ def where_time_goes(
     timings: Sequence[Timing],
     slots: int,
     cluster_start_s: float,
+    *,
+    cluster_ahead: bool = False,
 ) -> Where:
     """Divide the wall seconds of a command among the parts.
 
-    A phase or a time that is missing counts as 0; what it took is then in `idle`, `waiting` or
-    `command`. No part is less than 0.
+    `cluster_ahead` says that the cluster is started with the sandbox, and not by the notebook. A
+    phase or a time that is missing counts as 0; what it took is then in `idle` or `command`. No
+    part is less than 0.
     """
+    starts_s = sum(
+        min(cluster_start_s, t.sandbox_s if cluster_ahead else t.notebook_s) for t in timings
+    )
+    sandboxes_s = sum(t.sandbox_s for t in timings)
+    ahead = {"sandbox": sandboxes_s}
+    if cluster_ahead:
+        ahead = {"sandbox": sandboxes_s - starts_s, "cluster start": starts_s}
     spent = dict.fromkeys(Part, 0.0)
     spent[Part.INGEST] = phases.get("ingest", 0.0)
     spent[Part.START] = phases.get("start", 0.0)
-    spent[Part.SANDBOX] = sum(t.sandbox_s for t in timings) / slots
-    spent[Part.CLUSTER] = sum(min(cluster_start_s, t.notebook_s) for t in timings) / slots
+    spent[Part.CLUSTER] = 0.0 if cluster_ahead else starts_s / slots
     spent[Part.NOTEBOOK] = sum(t.notebook_s for t in timings) / slots - spent[Part.CLUSTER]
     spent[Part.JUDGING] = sum(t.judge_s for t in timings) / slots
-    known = sum(t.sandbox_s + t.notebook_s + t.judge_s for t in timings)
-    spent[Part.WAITING] = max(0.0, (sum(t.total_s for t in timings) - known) / slots)
     spent[Part.RECORDS] = phases.get("records", 0.0) / slots
-    in_slots_s = sum(t.total_s for t in timings) / slots + spent[Part.RECORDS]
-    spent[Part.IDLE] = max(0.0, phases.get("judging", 0.0) - in_slots_s)
+    busy = (Part.CLUSTER, Part.NOTEBOOK, Part.JUDGING, Part.RECORDS)
+    spent[Part.IDLE] = max(0.0, phases.get("judging", 0.0) - sum(spent[part] for part in busy))
     for part in (Part.GRADEBOOK, Part.FEEDBACK, Part.REPORT):
         spent[part] = phases.get(part.value, 0.0)
     spent[Part.COMMAND] = max(0.0, wall_s - sum(spent.values()))
     return Where(
-        assignment, {part.value: round(s, 3) for part, s in spent.items()}, cluster_start_s
+        assignment,
+        {part.value: round(s, 3) for part, s in spent.items()},
+        cluster_start_s,
+        {name: round(s, 3) for name, s in ahead.items()},
     )
 
 

@@ -17,14 +17,13 @@ TOOLS = {
 """Name, colour and hatching."""
 GROUPS = {
     "once for the batch": (Part.COMMAND, Part.INGEST, Part.START),
-    "sandbox": (Part.SANDBOX,),
     "cluster start": (Part.CLUSTER,),
     "notebook": (Part.NOTEBOOK,),
     "judging": (Part.JUDGING,),
-    "waiting, records, idle": (Part.WAITING, Part.RECORDS, Part.IDLE),
+    "records, waiting for a sandbox": (Part.RECORDS, Part.IDLE),
     "gradebook, feedback, report": (Part.GRADEBOOK, Part.FEEDBACK, Part.REPORT),
 }
-_LOOKS = (("#8c96a3", ""), ("#2f6f4f", ""), ("#d9b25f", "//"), ("#3d6f9e", ""),
+_LOOKS = (("#8c96a3", ""), ("#d9b25f", "//"), ("#3d6f9e", ""),
           ("#a9c4dd", "\\\\"), ("#ffffff", ""), ("#d3d8de", ".."))  # fmt: skip
 _WIDTH = 0.27
 

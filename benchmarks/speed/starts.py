@@ -1,8 +1,8 @@
 """How long an assignment's cluster takes to start, in the sandbox of a real submission.
 
-A record tells the time of the notebook as a whole. So a notebook that only imports what it needs
-and one that then starts the cluster are run beside each other, in as many sandboxes at once as the
-batch has slots, and the means are subtracted.
+A record tells the time of sandbox and notebook as a whole. So a notebook that only imports what it
+needs and one that has the cluster are run, each in as many sandboxes at once as the batch has
+slots, and the means are subtracted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import statistics
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import nbformat
 
 from benchmarks.speed.classes import LANGUAGE
@@ -48,17 +49,26 @@ def cluster_start_s(course: Course, assignment: Assignment, slots: int) -> float
     calls = calls_in(_text(folder))
     if not calls:
         return 0.0
+    imports = "\n".join(IMPORTS[call] for call in calls)
+    starting = "\n".join(STARTS[call] for call in calls)
+    # A Spark session starts with the sandbox of an assignment that has one.
+    cluster = msgspec.structs.replace(assignment.cluster, spark_master=None)
+    without = _seconds(course, msgspec.structs.replace(assignment, cluster=cluster), imports, slots)
+    started = _seconds(course, assignment, f"{imports}\n{starting}", slots)
+    return round(max(0.0, started - without), 2)
+
+
+def _seconds(course: Course, assignment: Assignment, source: str, slots: int) -> float:
+    """Return the mean wall seconds of a sandbox and of a notebook with this one cell."""
+    folder = course.release / LANGUAGE / assignment.name
     plan = isolation.plan(assignment, course.config.isolation, {LANGUAGE: folder})
-    if plan.single_use:
-        return 0.0
     files = isolation.seen_from_inside(course.config.isolation, LANGUAGE, folder)
     zygote = Zygote(plan)
     # In this thread, which lives as long as it is needed: a zygote ends with its parent's thread.
-    zygote.start()
-    imports = "\n".join(IMPORTS[call] for call in calls)
-    starting = "\n".join(STARTS[call] for call in calls)
+    if not plan.single_use:
+        zygote.start()
 
-    def seconds(source: str) -> float:
+    def seconds(_: int) -> float:
         cell = nbformat.v4.new_code_cell(source, id="start")
         session = Session(assignment, zygote, nbformat.v4.new_notebook(cells=[cell]), files)
         try:
@@ -67,15 +77,13 @@ def cluster_start_s(course: Course, assignment: Assignment, slots: int) -> float
             session.close()
         if any(outcome.status != "ran" for outcome in session.outcomes.values()):
             raise CommandFailed(f"{assignment.name}: no cluster started: {session.outcomes}")
-        return session.notebook_s
+        return session.sandbox_s + session.notebook_s
 
     try:
         with ThreadPoolExecutor(slots) as pool:
-            without = list(pool.map(seconds, [imports] * slots))
-            started = list(pool.map(seconds, [f"{imports}\n{starting}"] * slots))
+            return statistics.mean(pool.map(seconds, range(slots)))
     finally:
         zygote.close()
-    return round(max(0.0, statistics.mean(started) - statistics.mean(without)), 2)
 
 
 def _text(folder: Path) -> str:

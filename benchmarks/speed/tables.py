@@ -51,6 +51,15 @@ def where_table(where: Sequence[Where], submissions: dict[str, int]) -> Table:
     table.add_row(
         "all", *(f"{sum(o.seconds.values()) / submissions[o.assignment]:.2f}" for o in where)
     )
+    table.add_section()
+    for name in dict.fromkeys(name for one in where for name in one.ahead):
+        table.add_row(
+            f"meanwhile: {name}",
+            *(
+                f"{one.ahead[name] / submissions[one.assignment]:.2f}" if name in one.ahead else ""
+                for one in where
+            ),
+        )
     return table
 
 

@@ -2,7 +2,8 @@
 
 A rank server of `shardwork.lab` and the fork server of `multiprocessing` (for Dask's workers) each
 import what this process has imported already, which takes seconds. They are the student's own, as
-they would be if the notebook had started them.
+they would be if the notebook had started them. So is the Spark session, which is started here so
+that it can be ready when the turn of its submission comes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,19 @@ def fork_helpers() -> None:
         _fork_rank_server()
     if "distributed" in sys.modules:
         _fork_fork_server()
+
+
+def start_cluster() -> None:
+    """Start the notebook's Spark session, if the assignment has one, before its turn has come.
+
+    It is the one that `lab.spark()` returns in the notebook. If it cannot be started here, the
+    notebook tries once more, and says why.
+    """
+    if os.environ.get("SHARDWORK_SPARK_MASTER"):
+        from shardwork import lab
+
+        with contextlib.suppress(Exception):
+            lab.spark()
 
 
 def _fork_rank_server() -> None:

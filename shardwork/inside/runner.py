@@ -7,7 +7,10 @@ does not have. How long a cell may take is the trusted side's to decide.
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import socket
+import time
 from typing import Any, NoReturn
 
 from jupyter_client.blocking import BlockingKernelClient
@@ -16,6 +19,7 @@ from shardwork.wire import CellRan, Connection, Deadline, FromRunner, Listening,
 from shardwork.wire.messages import MAX_CELL_TEXT, MAX_ERROR_TEXT
 
 READY_S = 120.0
+_SUBSCRIBED_S = 0.2
 SERVE = "from shardwork.probes.server import serve as _serve; _serve(get_ipython().user_ns)"
 _FOREVER = Deadline(None)
 
@@ -29,7 +33,7 @@ def run_cells(descriptor: int, connection: dict[str, Any]) -> NoReturn:
     client = BlockingKernelClient()
     client.load_connection_info(connection)
     client.start_channels(stdin=False, hb=False, control=False)
-    client.wait_for_ready(timeout=READY_S)
+    _wait_until_it_is_heard(client)
     judge.send(Listening(), _FOREVER)
     while True:
         asked = judge.receive(_FOREVER)
@@ -47,6 +51,26 @@ def run_cells(descriptor: int, connection: dict[str, Any]) -> NoReturn:
         error = f"{content.get('ename', '')}: {content.get('evalue', '')}" if raised else ""
         ran = CellRan(asked.number, raised, shown.text, error[:MAX_ERROR_TEXT])
         judge.send(ran, _FOREVER)
+
+
+def _wait_until_it_is_heard(client: BlockingKernelClient) -> None:
+    """Wait until the kernel answers and what it publishes arrives here.
+
+    A subscription takes effect some time after it was made, so a request is repeated until its own
+    `idle` is heard. The client's `wait_for_ready` waits for 0.2 s of silence instead.
+    """
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until:
+        asked = client.kernel_info()
+        with contextlib.suppress(queue.Empty):
+            while client.get_shell_msg(timeout=READY_S)["parent_header"].get("msg_id") != asked:
+                pass
+            while True:
+                heard = client.get_iopub_msg(timeout=_SUBSCRIBED_S)
+                ours = heard["parent_header"].get("msg_id") == asked
+                if ours and heard["content"].get("execution_state") == "idle":
+                    return
+    raise TimeoutError("the kernel did not answer")
 
 
 class _Shown:

@@ -26,7 +26,7 @@ from shardwork.inside import linux
 from shardwork.inside.confine import StepFailed, confine
 from shardwork.inside.describe import describe
 from shardwork.inside.forked import leave
-from shardwork.inside.helpers import fork_helpers
+from shardwork.inside.helpers import fork_helpers, start_cluster
 from shardwork.inside.kernel import connection_to, run_kernel
 from shardwork.inside.orders import (
     BEGIN,
@@ -238,6 +238,7 @@ def _kernel(connection: dict[str, Any], judge: int, not_mine: tuple[int, ...]) -
     for fd in not_mine:
         os.close(fd)
     fork_helpers()
+    start_cluster()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     run_kernel(connection, judge)
     return 0

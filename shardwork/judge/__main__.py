@@ -85,10 +85,11 @@ def _judge(
     linux.die_with_parent()
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     os.environ["TMPDIR"] = tempfile.tempdir = folder
-    with open(conversation, "rb", closefd=False) as job:
-        text = job.read()
-    with open(conversation, "wb", buffering=0) as events:
-        run_job(text, events, setting, graders, zygote)
+    with (
+        open(conversation, "rb", closefd=False) as orders,
+        open(conversation, "wb", buffering=0) as events,
+    ):
+        run_job(orders, events, setting, graders, zygote)
     return 0
 
 

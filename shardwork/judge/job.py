@@ -1,6 +1,7 @@
 """What the batch asks of its judges, and what they answer: JSON.
 
 A station of judges is started once for a batch, with a `Setting`. It forks a judge for each `Job`.
+A judge prepares its sandbox, says so, and goes on when it is its turn.
 """
 
 from __future__ import annotations
@@ -58,6 +59,14 @@ class Job(msgspec.Struct, frozen=True):
     variants: tuple[Variant, ...]
 
 
+class Prepared(msgspec.Struct, frozen=True, tag="prepared"):
+    """The sandbox of a job is there; the judge waits until it is told to go on."""
+
+
+GO = b"go\n"
+"""What it is told. A job and this are one line each."""
+
+
 class Judged(msgspec.Struct, frozen=True, tag="judged"):
     """The checks of one exercise for one variant and seed."""
 
@@ -68,7 +77,7 @@ class Judged(msgspec.Struct, frozen=True, tag="judged"):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """The judge is done; its last line."""
+    """The judge is done; its last line. `judge_s` leaves out what it waited for its turn."""
 
     cells: tuple[CellOutcome, ...]
     sandbox_s: float
@@ -84,7 +93,7 @@ class Problem(msgspec.Struct, frozen=True, tag="problem"):
     text: str
 
 
-Event = Judged | Finished | Problem
+Event = Prepared | Judged | Finished | Problem
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):

@@ -15,22 +15,33 @@ from shardwork.errors import ShardworkError
 from shardwork.judge import guard
 from shardwork.judge.faults import GraderFault
 from shardwork.judge.graders import Graders
-from shardwork.judge.job import Event, Finished, Job, Judged, Problem, Setting, Variant
+from shardwork.judge.job import (
+    GO,
+    Event,
+    Finished,
+    Job,
+    Judged,
+    Prepared,
+    Problem,
+    Setting,
+    Variant,
+)
 from shardwork.record import CheckResult, Verdict
 from shardwork.sandbox.session import SandboxFailed, Session, as_notebook
 from shardwork.sandbox.zygote import Zygote
 
 
 def run_job(
-    text: bytes,
+    orders: IO[bytes],
     events: IO[bytes],
     setting: Setting,
     graders: Graders,
     control: int | None = None,
 ) -> None:
-    """Decode and do a job, writing one JSON line for each event.
+    """Decode and do the job in `orders`, writing one JSON line for each event.
 
-    `control` is the control socket of the batch's zygote; without it the job starts its own.
+    `orders` has a second line when it is the job's turn. `control` is the control socket of the
+    batch's zygote; without it the job starts its own.
 
     Everything that goes wrong on this side becomes a Problem, never a verdict.
     """
@@ -45,8 +56,13 @@ def run_job(
 
     guard.watch(end)
     try:
-        job = msgspec.json.decode(text, type=Job)
-        _do(job, setting, graders, say, control)
+        job = msgspec.json.decode(orders.readline(), type=Job)
+
+        def has_turn() -> bool:
+            say(Prepared())
+            return orders.readline() == GO
+
+        _do(job, setting, graders, say, has_turn, control)
     except (SandboxFailed, GraderFault, ShardworkError) as error:
         say(Problem(str(error)))
     except Exception:
@@ -58,14 +74,18 @@ def _do(
     setting: Setting,
     graders: Graders,
     say: Callable[[Event], None],
+    has_turn: Callable[[], bool],
     control: int | None,
 ) -> None:
-    began = time.monotonic()
     notebook = as_notebook(job.notebook)
     zygote = Zygote(setting.plan, control)
     files = setting.files[job.files] if job.files else ""
     session = Session(setting.assignment, zygote, notebook, files)
     try:
+        session.prepare()
+        if not has_turn():
+            return  # the batch has hung up
+        began = time.monotonic() - session.sandbox_s
         if not job.variants or not job.variants[0].sources:
             session.open()
         for variant in job.variants:

@@ -6,6 +6,7 @@ does costs no other exercise.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -535,14 +536,41 @@ def test_judges_that_are_stopped_end_with_their_sandboxes_and_say_nothing(grader
 
 
 def _stop_when_a_sandbox_runs(processes: JudgeProcesses) -> None:
+    _wait_for_a_sandbox()
+    processes.stop()
+
+
+def _wait_for_a_sandbox() -> None:
     deadline = time.monotonic() + 120.0
     while time.monotonic() < deadline:
-        commands = [" ".join(p.cmdline()) for p in psutil.Process().children(recursive=True)]
-        # zygote, attendant, first process, kernel; bubblewrap's two name it, too
-        if sum("shardwork.inside" in command for command in commands) >= 6:
-            break
+        with contextlib.suppress(psutil.Error):  # one that has just ended
+            commands = [" ".join(p.cmdline()) for p in psutil.Process().children(recursive=True)]
+            # zygote, attendant, first process, kernel; bubblewrap's two name it, too
+            if sum("shardwork.inside" in command for command in commands) >= 6:
+                break
         time.sleep(0.05)
-    processes.stop()
+
+
+def test_a_sandbox_is_prepared_before_its_turn_and_nothing_runs_in_it(graders) -> None:
+    assignment = Assignment("ch0_doubles", "Doubles", (Exercise("now", 1, 5),))
+    (graders / "test_now.py").write_text(GRADER.format(name="now"))
+    processes = JudgeProcesses(setting_at(graders, assignment, Isolation.BUBBLEWRAP))
+    processes.turns.acquire()  # another submission is being judged
+    released: list[float] = []
+
+    def release() -> None:
+        _wait_for_a_sandbox()
+        released.append(time.monotonic())
+        processes.turns.release()
+
+    waiter = threading.Thread(target=release)
+    waiter.start()
+    answer = f"import time\nprint(time.monotonic())\n{doubles('now')}"
+    found = judge(graders, {"now": answer}, processes=processes)
+    waiter.join()
+    assert isinstance(found.end, Finished)
+    assert found.verdicts("now") == [PASSED] * 3
+    assert float(found.end.cells[0].text) > released[0]
 
 
 LOOKS_AROUND = """

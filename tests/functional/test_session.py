@@ -298,3 +298,18 @@ def test_a_value_above_the_bounds_is_the_students_and_the_sandbox_stays(start) -
     session = start(f="def f():\n    return 'x' * (20 << 20)", g="def g():\n    return 1")
     assert fault_of(session, "f").cause is Cause.WRONG_TYPE
     assert ask(session, "g") == 1
+
+
+def test_a_prepared_sandbox_that_died_while_it_waited_is_replaced() -> None:
+    session = sandboxes.session(sandboxes.zygote(), {"code": "def f():\n    return 7"})
+    try:
+        session.prepare()
+        session._sandbox_is_killed()
+        while session._sandbox is not None and session._sandbox.alive:
+            pass
+        session.open()
+        assert session.outcomes["code"].status == "ran"
+        assert ask(session, "f") == 7
+        assert session.starts == 2
+    finally:
+        session.close()

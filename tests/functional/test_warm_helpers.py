@@ -1,4 +1,4 @@
-"""Ranks and Dask's workers are forked from what the zygote has imported, and not started anew."""
+"""What a notebook will need is there before it runs: ranks and workers are forked, Spark is up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from shardwork.course import Isolation
+from shardwork.course import Cluster, Isolation
+from shardwork.errors import MachineError
+from shardwork.java import find_java
 from shardwork.sandbox import isolation
 from shardwork.sandbox.session import Session
 from shardwork.sandbox.zygote import Zygote
@@ -92,3 +94,29 @@ for process in psutil.Process().children():
 def test_if_the_notebook_ends_them_others_are_started(prints) -> None:
     assert all("rank_server" in line for line in prints(KILL, RANKS))
     assert len(prints(KILL, WORKERS)) == 2
+
+
+def test_the_session_of_spark_is_there_before_the_first_cell() -> None:
+    try:
+        find_java()
+    except MachineError as error:
+        pytest.skip(str(error))
+    with_spark = msgspec.structs.replace(
+        sandboxes.assignment(memory_mb=3072), cluster=Cluster(spark_master="local[2]")
+    )
+    zygote = Zygote(isolation.plan(with_spark, Isolation.BUBBLEWRAP, {}))
+    zygote.start()
+    session = sandboxes.session(zygote, {"code": FOUND}, cell_s=60.0, memory_mb=3072)
+    try:
+        session.open()
+        assert session.outcomes["code"].text.split() == ["True", "3"]
+    finally:
+        session.close()
+        zygote.close()
+
+
+FOUND = """
+from shardwork.lab import spark, spark_session
+
+print(spark_session._current.session is not None, spark().range(3).count())
+"""

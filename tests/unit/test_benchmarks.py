@@ -59,25 +59,32 @@ def test_a_ratio_says_how_many_times_as_many_in_the_same_time():
 
 
 def test_the_parts_of_a_command_add_up_to_its_wall_time():
-    where = where_time_goes("ch2_spark", 40.0, PHASES, TIMINGS, 2, 3.0)
-    # By hand, in two slots: sandboxes 3/2; clusters 3*3/2; notebooks 24/2 less that; judges 11/2;
-    # totals 40/2 less (3+24+11)/2; records 2/2; 24 of judging less 20 and 1.
+    where = where_time_goes("ch3_dask", 40.0, PHASES, TIMINGS, 2, 3.0)
+    # By hand, in two slots: clusters 3*3/2; notebooks 24/2 less that; judges 11/2; records 2/2;
+    # 24 of judging less all these. Sandboxes are made meanwhile.
     assert where.seconds == {
-        "command": 6.0, "ingest": 1.0, "zygote and station": 3.0, "sandbox": 1.5,
-        "cluster start": 4.5, "notebook": 7.5, "judging": 5.5, "waiting": 1.0, "records": 1.0,
-        "idle": 3.0, "gradebook": 5.0, "feedback": 0.5, "report": 0.5,
+        "command": 6.0, "ingest": 1.0, "zygote and station": 3.0, "cluster start": 4.5,
+        "notebook": 7.5, "judging": 5.5, "records": 1.0, "idle": 5.5, "gradebook": 5.0,
+        "feedback": 0.5, "report": 0.5,
     }  # fmt: skip
     assert sum(where.seconds.values()) == pytest.approx(40.0)
+    assert where.ahead == {"sandbox": 3.0}
+
+
+def test_a_cluster_that_starts_with_its_sandbox_takes_nothing_of_the_notebook():
+    where = where_time_goes("ch2_spark", 40.0, PHASES, TIMINGS, 2, 0.75, cluster_ahead=True)
+    assert (where.seconds["cluster start"], where.seconds["notebook"]) == (0.0, 12.0)
+    assert where.ahead == {"sandbox": 0.75, "cluster start": 2.25}  # three of 1.0, 0.75 each
 
 
 def test_times_that_a_record_does_not_have_are_nothing_and_no_part_is_negative():
     where = where_time_goes("ch2_spark", 4.0, {}, [Timing(total_s=2.0)], 1, 9.0)
     assert min(where.seconds.values()) == 0.0
-    assert (where.seconds["waiting"], where.seconds["command"]) == (2.0, 2.0)
+    assert (where.seconds["idle"], where.seconds["command"]) == (0.0, 4.0)
 
 
 def test_a_cluster_is_not_started_for_longer_than_a_notebook_runs():
-    where = where_time_goes("ch2_spark", 4.0, {}, [Timing(notebook_s=1.0, total_s=1.0)], 1, 9.0)
+    where = where_time_goes("ch3_dask", 4.0, {}, [Timing(notebook_s=1.0, total_s=1.0)], 1, 9.0)
     assert (where.seconds["cluster start"], where.seconds["notebook"]) == (1.0, 0.0)
 
 
