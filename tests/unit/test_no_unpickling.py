@@ -140,7 +140,7 @@ def test_what_a_kernel_says_is_read_as_json() -> None:
 
 
 JUDGE = """
-import pickle, sys
+import io, pickle, sys
 from typing import Any
 from shardwork.judge import process
 
@@ -153,7 +153,7 @@ def do(*_):
 
 process.Job = Any
 process._do = do
-process.run_job(b"{{}}", open(1, "wb", buffering=0, closefd=False), None, None)
+process.run_job(io.BytesIO(b"{{}}"), open(1, "wb", buffering=0, closefd=False), None, None)
 """
 
 
