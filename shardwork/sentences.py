@@ -66,6 +66,8 @@ _KINDS = frozenset(
     {
         "an RDD",
         "a Spark DataFrame",
+        "a SparkSession",
+        "a SparkContext",
         "a Delayed",
         "a Dask array",
         "a Dask bag",

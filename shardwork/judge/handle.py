@@ -14,6 +14,8 @@ H = TypeVar("H", bound="Handle")
 _NAMES = {
     "spark.rdd": "an RDD",
     "spark.frame": "a Spark DataFrame",
+    "spark.session": "a SparkSession",
+    "spark.context": "a SparkContext",
     "dask.delayed": "a Delayed",
     "dask.array": "a Dask array",
     "dask.bag": "a Dask bag",

@@ -70,6 +70,16 @@ def spark() -> SparkSession:
     return _current.session
 
 
+def scratch_folder() -> Path:
+    """Return the folder of the session's own files, starting the session if need be.
+
+    It is removed when the session is stopped.
+    """
+    spark()
+    assert _current.scratch is not None
+    return _current.scratch
+
+
 def stop_spark() -> None:
     """Stop the session, end its Java process, remove its files; calling it twice is allowed."""
     session, _current.session = _current.session, None

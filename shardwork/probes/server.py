@@ -58,7 +58,9 @@ _RANK_NOTE = re.compile(r"rank (\d{1,3})")
 # Framework types whose objects stay here, by the name of a class in their method resolution order:
 # looking a type up must not import its framework.
 KINDS = {
+    "pyspark.core.context.SparkContext": "spark.context",
     "pyspark.core.rdd.RDD": "spark.rdd",
+    "pyspark.sql.session.SparkSession": "spark.session",
     "pyspark.sql.dataframe.DataFrame": "spark.frame",
     "dask.delayed.Delayed": "dask.delayed",
     "dask.array.core.Array": "dask.array",

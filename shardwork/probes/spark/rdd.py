@@ -1,8 +1,4 @@
-"""Describe Spark objects and what Spark did (pyspark 4.3). Sandbox side: answers are claims.
-
-Every private interface of pyspark that the course relies on is used in this file and nowhere else;
-`tests/functional/test_spark_probe.py` pins what it relies on.
-"""
+"""RDDs: making them, their records, partitions and lineage."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from shardwork.probes.server import question
 
 
 @question("spark.rdd")
-def make_rdd(partitions: list[list[object]]) -> object:
+def make_rdd(partitions: list[list[object]]) -> Any:
     """Make an RDD of exactly these partitions (a list of records each)."""
     context = lab.spark().sparkContext
     if not partitions:
@@ -60,51 +56,6 @@ def hash_partitions(keys: list[object], n: int) -> list[list[object]]:
     from pyspark.rdd import portable_hash
 
     return [[key for key in keys if portable_hash(key) % n == part] for part in range(n)]
-
-
-@question("spark.mark")
-def mark() -> int:
-    """Return the id that the next job of this application will have."""
-    return max(_job_ids(), default=-1) + 1
-
-
-@question("spark.since")
-def since(first: int) -> dict[str, int]:
-    """Sum up the jobs from id `first` on: jobs, stages and tasks run, shuffle bytes.
-
-    A stage that was skipped (its shuffle files were there already) counts for nothing.
-    """
-    context = lab.spark().sparkContext
-    store = context._jsc.sc().statusStore()
-    jobs = [number for number in _job_ids() if number >= first]
-    stages = {int(stage) for job in jobs for stage in _ints(store.job(job).stageIds())}
-    seen = {
-        "jobs": len(jobs),
-        "stages": 0,
-        "tasks": 0,
-        "shuffle_write_bytes": 0,
-        "shuffle_read_bytes": 0,
-    }
-    for number in stages:
-        stage = store.lastStageAttempt(number)
-        if str(stage.status()) == "SKIPPED":
-            continue
-        seen["stages"] += 1
-        seen["tasks"] += int(stage.numCompleteTasks())
-        seen["shuffle_write_bytes"] += int(stage.shuffleWriteBytes())
-        seen["shuffle_read_bytes"] += int(stage.shuffleReadBytes())
-    return seen
-
-
-def _job_ids() -> list[int]:
-    java_context = lab.spark().sparkContext._jsc.sc()
-    java_context.listenerBus().waitUntilEmpty()
-    jobs = java_context.statusStore().jobsList(None)
-    return [int(jobs.apply(i).jobId()) for i in range(jobs.size())]
-
-
-def _ints(scala_seq: Any) -> list[int]:
-    return [int(scala_seq.apply(i)) for i in range(scala_seq.size())]
 
 
 def _count_shuffles(java_rdd: Any) -> int:

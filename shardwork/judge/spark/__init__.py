@@ -1,0 +1,20 @@
+"""What a grader sees of Spark: handles of its objects, their plans, and a watch on what it runs."""
+
+from shardwork.judge.spark.activity import Activity, StageActivity
+from shardwork.judge.spark.fixture import Spark
+from shardwork.judge.spark.handles import Context, Frame, Rdd, RddShape, Session
+from shardwork.judge.spark.plan import LogicalNode, Plan, PlanNode
+
+__all__ = [
+    "Activity",
+    "Context",
+    "Frame",
+    "LogicalNode",
+    "Plan",
+    "PlanNode",
+    "Rdd",
+    "RddShape",
+    "Session",
+    "Spark",
+    "StageActivity",
+]

@@ -1,0 +1,107 @@
+"""The fixture `spark`: makes inputs in the sandbox, and watches what Spark does there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from shardwork.judge.dialogue import Dialogue
+from shardwork.judge.faults import GraderFault, InputsFailed, StudentFault
+from shardwork.judge.handle import handle
+from shardwork.judge.observed import typed
+from shardwork.judge.spark.activity import Activity
+from shardwork.judge.spark.handles import Context, Frame, Rdd, Session
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+class Spark:
+    """Make Spark inputs in the sandbox, and watch what Spark does there."""
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        self._dialogue = dialogue
+
+    def rdd(self, partitions: list[list[Any]]) -> Rdd:
+        """Make an RDD of exactly these partitions (uneven and empty ones, too)."""
+        made = self._dialogue.make("spark.rdd", partitions)
+        return handle(self._dialogue, made, Rdd, "rdd")
+
+    def frame(self, schema: str, rows: Rows, *, partitions: int | Sequence[int] = 2) -> Frame:
+        """Make a DataFrame of `rows` in exactly so many partitions.
+
+        schema: a DDL text, `"k string, price decimal(10,2)"`.
+        rows: tuples of cells, in the form in which cells travel (a decimal as `"12.30"`).
+        partitions: their number, with sizes that differ by one at most; or the size of each.
+        """
+        made = self._dialogue.make("spark.frame", schema, divide(rows, partitions))
+        return handle(self._dialogue, made, Frame, "frame")
+
+    def parquet(
+        self, schema: str, rows: Rows, *, partition_by: Sequence[str] = (), files: int = 1
+    ) -> str:
+        """Write `rows` as a Parquet table in the sandbox; return its path.
+
+        With `partition_by` there is a folder for each value of these columns. Each folder holds
+        `files` files, or as many as it has rows if these are fewer.
+        """
+        if files < 1:
+            raise GraderFault(f"a table of {files} files")
+        made = self._dialogue.make("spark.parquet", schema, list(rows), list(partition_by), files)
+        return typed(made, str)
+
+    def session(self) -> Session:
+        """Return the notebook's session, to be passed to a student's function."""
+        return handle(self._dialogue, self._dialogue.make("spark.session"), Session, "session")
+
+    def context(self) -> Context:
+        """Return the notebook's SparkContext, to be passed to a student's function."""
+        return handle(self._dialogue, self._dialogue.make("spark.context"), Context, "context")
+
+    def hash_partitions(self, keys: list[Any], n: int) -> list[list[Any]]:
+        """Return `keys` by the partition of `n` that Spark's hash partitioner gives them.
+
+        Asked in the sandbox: the hash of a str depends on that process's PYTHONHASHSEED.
+        """
+        return typed(self._dialogue.make("spark.hash_partitions", keys, n), list[list[Any]])
+
+    @contextlib.contextmanager
+    def conf(self, name: str, value: str) -> Iterator[None]:
+        """Set a setting of the session (`spark.sql.adaptive.enabled`) inside the block.
+
+        A plan is made when it is first asked for: ask inside the block.
+        """
+        before = typed(self._dialogue.make("spark.set_conf", name, value), str | None)
+        try:
+            yield
+        except BaseException:
+            # What went wrong in the block is the news; after it the sandbox may be gone.
+            with contextlib.suppress(InputsFailed, StudentFault):
+                self._dialogue.make("spark.set_conf", name, before)
+            raise
+        self._dialogue.make("spark.set_conf", name, before)
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[Activity]:
+        """Count the jobs, stages, tasks, bytes and records of everything run inside the block."""
+        seen = Activity()
+        first = typed(self._dialogue.make("spark.mark"), int)
+        yield seen
+        found = typed(self._dialogue.ask("spark.since", first), Activity)
+        for field in Activity.__struct_fields__:
+            setattr(seen, field, getattr(found, field))
+
+
+def divide(rows: Rows, partitions: int | Sequence[int]) -> list[list[tuple[Any, ...]]]:
+    """Cut rows into so many parts of nearly equal size, or into parts of these sizes, in order."""
+    if isinstance(partitions, int):
+        if partitions < 1:
+            raise GraderFault(f"a DataFrame of {partitions} partitions")
+        less, more = divmod(len(rows), partitions)
+        sizes = [less + (part < more) for part in range(partitions)]
+    else:
+        sizes = list(partitions)
+        if sum(sizes) != len(rows):
+            raise GraderFault(f"partitions of {sum(sizes)} rows in all, for {len(rows)} rows")
+    starts = [sum(sizes[:part]) for part in range(len(sizes))]
+    return [list(rows[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
