@@ -2,13 +2,12 @@
 
 from shardwork.judge.spark.activity import Activity, StageActivity
 from shardwork.judge.spark.fixture import Spark
-from shardwork.judge.spark.handles import Context, Frame, Rdd, RddShape, Session
+from shardwork.judge.spark.handles import Context, Rdd, RddShape, Session, SparkFrame
 from shardwork.judge.spark.plan import LogicalNode, Plan, PlanNode
 
 __all__ = [
     "Activity",
     "Context",
-    "Frame",
     "LogicalNode",
     "Plan",
     "PlanNode",
@@ -16,5 +15,6 @@ __all__ = [
     "RddShape",
     "Session",
     "Spark",
+    "SparkFrame",
     "StageActivity",
 ]

@@ -11,7 +11,7 @@ from shardwork.judge.faults import GraderFault, InputsFailed, StudentFault
 from shardwork.judge.handle import handle
 from shardwork.judge.observed import typed
 from shardwork.judge.spark.activity import Activity
-from shardwork.judge.spark.handles import Context, Frame, Rdd, Session
+from shardwork.judge.spark.handles import Context, Rdd, Session, SparkFrame
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -27,7 +27,7 @@ class Spark:
         made = self._dialogue.make("spark.rdd", partitions)
         return handle(self._dialogue, made, Rdd, "rdd")
 
-    def frame(self, schema: str, rows: Rows, *, partitions: int | Sequence[int] = 2) -> Frame:
+    def frame(self, schema: str, rows: Rows, *, partitions: int | Sequence[int] = 2) -> SparkFrame:
         """Make a DataFrame of `rows` in exactly so many partitions.
 
         schema: a DDL text, `"k string, price decimal(10,2)"`.
@@ -35,7 +35,7 @@ class Spark:
         partitions: their number, with sizes that differ by one at most; or the size of each.
         """
         made = self._dialogue.make("spark.frame", schema, divide(rows, partitions))
-        return handle(self._dialogue, made, Frame, "frame")
+        return handle(self._dialogue, made, SparkFrame, "frame")
 
     def parquet(
         self, schema: str, rows: Rows, *, partition_by: Sequence[str] = (), files: int = 1
@@ -71,7 +71,7 @@ class Spark:
 
         A plan is made when it is first asked for: ask inside the block.
         """
-        before = typed(self._dialogue.make("spark.set_conf", name, value), str | None)
+        before = self._dialogue.make("spark.set_conf", name, value)
         try:
             yield
         except BaseException:

@@ -42,7 +42,7 @@ class Rdd(Handle):
         return typed(self._dialogue.ask("spark.rdd_shape", self), RddShape)
 
 
-class Frame(Handle):
+class SparkFrame(Handle):
     """A Spark DataFrame in the sandbox.
 
     Cells travel as closed values: decimals, dates and timestamps as text, see `docs/author.md`.

@@ -45,7 +45,8 @@ def make_parquet(schema: str, rows: Rows, partition_by: list[str], files: int) -
         parts[dealt[folder] % files].append(row)
         dealt[folder] += 1
     path = Path(tempfile.mkdtemp(prefix="table-", dir=scratch_folder())) / "table"
-    make_frame(schema, parts).write.parquet(path.as_uri(), partitionBy=partition_by or None)
+    frame: Any = make_frame(schema, parts)
+    frame.write.parquet(path.as_uri(), partitionBy=partition_by or None)
     return str(path)
 
 

@@ -24,6 +24,13 @@ _TRANSPARENT = {
     "AdaptiveSparkPlanExec": "executedPlan",
     "ColumnarToRowExec": "child",
 }
+_KEYS = {
+    "HashAggregateExec": "groupingExpressions",
+    "ObjectHashAggregateExec": "groupingExpressions",
+    "SortAggregateExec": "groupingExpressions",
+    "WindowExec": "partitionSpec",
+    "SortExec": "sortOrder",
+}
 _PYTHON = "org.apache.spark.sql.execution.python."
 _BATCHED = 100  # PythonEvalType.SQL_BATCHED_UDF, which BatchEvalPythonExec does not carry itself
 
@@ -95,24 +102,23 @@ class _Walk:
 
 
 def _details(node: Any, kind: str) -> dict[str, Any]:
-    """Return the fields that matter of a node of this kind, under one name for each subject."""
+    """Return the fields that matter of a node of this kind."""
+    described: dict[str, Any] = {}
     if kind == "ShuffleExchangeExec":
-        return {"exchange": _exchange(node)}
-    if kind.endswith("JoinExec") or kind == "CartesianProductExec":
-        return {"join": _join(node, kind)}
-    if kind == "FileSourceScanExec":
-        return {"scan": _scan(node)}
-    if kind == "RDDScanExec":
-        return {"rdd_id": int(node.rdd().id())}
-    if kind in ("HashAggregateExec", "ObjectHashAggregateExec", "SortAggregateExec"):
-        return {"keys": _texts(node.groupingExpressions())}
-    if kind == "WindowExec":
-        return {"keys": _texts(node.partitionSpec())}
+        described["exchange"] = _exchange(node)
+    elif kind.endswith("JoinExec") or kind == "CartesianProductExec":
+        described["join"] = _join(node, kind)
+    elif kind == "FileSourceScanExec":
+        described["scan"] = _scan(node)
+    elif kind == "RDDScanExec":
+        described["rdd_id"] = int(node.rdd().id())
+    elif kind in _KEYS:
+        described["keys"] = _texts(getattr(node, _KEYS[kind])())
+    elif str(node.getClass().getName()).startswith(_PYTHON):
+        described["python"] = _python(node, kind)
     if kind == "SortExec":
-        return {"keys": _texts(node.sortOrder()), "total_order": bool(getattr(node, "global")())}
-    if str(node.getClass().getName()).startswith(_PYTHON):
-        return {"python": _python(node, kind)}
-    return {}
+        described["total_order"] = bool(getattr(node, "global")())
+    return described
 
 
 def _exchange(node: Any) -> dict[str, Any]:
