@@ -4,7 +4,7 @@ The fixtures `student`, `rng`, `seed`, `spark`, `dask` and `torch` come by name,
 """
 
 from shardwork.judge.blame import OracleBank, blame
-from shardwork.judge.dask import Array, Delayed, Frame
+from shardwork.judge.dask import Array, Delayed, Estimator, Frame, GraphRun
 from shardwork.judge.faults import GraderFault, StudentFault
 from shardwork.judge.instruments import AllReduce, Instrument, Refusal
 from shardwork.judge.observed import close, same, typed
@@ -20,8 +20,10 @@ __all__ = [
     "Array",
     "Cause",
     "Delayed",
+    "Estimator",
     "Frame",
     "GraderFault",
+    "GraphRun",
     "Instrument",
     "Module",
     "OracleBank",

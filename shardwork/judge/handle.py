@@ -20,6 +20,9 @@ _NAMES = {
     "dask.array": "a Dask array",
     "dask.bag": "a Dask bag",
     "dask.frame": "a Dask DataFrame",
+    "dask.client": "a Dask client",
+    "dask.given": "an object that it was given",
+    "dask.estimator": "an estimator",
     "torch.module": "a torch module",
     "function": "a function",
 }

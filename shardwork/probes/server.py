@@ -66,6 +66,9 @@ KINDS = {
     "dask.array.core.Array": "dask.array",
     "dask.bag.core.Bag": "dask.bag",
     "dask.dataframe.dask_expr._collection.FrameBase": "dask.frame",
+    "distributed.client.Client": "dask.client",
+    "shardwork.probes.dask.portable.Given": "dask.given",
+    "sklearn.base.BaseEstimator": "dask.estimator",
     "torch.nn.modules.module.Module": "torch.module",
 }
 
@@ -85,12 +88,12 @@ def question(name: str) -> Callable[[Question], Question]:
 
 
 def find_question(name: str) -> Question:
-    """Return the function for `name`, importing the probe module that its first word names."""
+    """Return the function for `name`, importing the probe module that the words before name."""
     if name not in _QUESTIONS:
-        framework = name.partition(".")[0]
-        if framework not in ("spark", "dask", "torch"):
+        module = name.rpartition(".")[0]
+        if module.partition(".")[0] not in ("spark", "dask", "torch"):
             raise LookupError(f"no probe module for {name!r}")
-        importlib.import_module(f"shardwork.probes.{framework}")
+        importlib.import_module(f"shardwork.probes.{module}")
     return _QUESTIONS[name]
 
 

@@ -10,8 +10,11 @@ import msgspec
 import numpy as np
 
 from shardwork.judge.dask.arrays import Array
+from shardwork.judge.dask.cluster import Cluster
 from shardwork.judge.dask.collection import Delayed
 from shardwork.judge.dask.frames import Frame
+from shardwork.judge.dask.learning import Estimator
+from shardwork.judge.dask.runs import Given, GraphRun
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import GraderFault, InputsFailed, StudentFault
 from shardwork.judge.handle import handle
@@ -139,6 +142,45 @@ class Dask:
     def repair_parquet(self, path: str) -> None:
         """Make all data of a dataset readable again."""
         self._dialogue.make("dask.repair_parquet", path)
+
+    def in_tasks(self, function: object, name: str) -> Given:
+        """Make a function that calls the instrument `function(running, task, *args)`.
+
+        `running` is the number of computations that run at that moment: 0 while a graph is built,
+        1 in a task, and more in a task of a computation that another task has started. `task` is
+        the number of the task within `watch_graphs`, and 0 outside of it or on another thread.
+        """
+        made = self._dialogue.make("dask.runs.in_tasks", function, name)
+        return handle(self._dialogue, made[0], Given, name)
+
+    def pipeline(self, record: object, stages: list[str]) -> Estimator:
+        """Make a scikit-learn pipeline of `stages` and a `model`, which learn nothing.
+
+        Each has a parameter `setting`, a whole number. Column 0 of X holds the numbers of the rows,
+        column i what stage i puts there: the number of its fit. The instrument is called with
+        `"fit", name, setting, rows, before` and answers a number, and with `"score", number of the
+        model's fit, rows, before` and answers the score; `before` are the different combinations of
+        the numbers of the fits that made these rows.
+        """
+        made = self._dialogue.make("dask.learning.pipeline", record, stages)
+        return handle(self._dialogue, made[0], Estimator, "pipeline")
+
+    def cluster(self) -> Cluster:
+        """Return a cluster of worker processes, which lives as long as its `with` block."""
+        return Cluster(self._dialogue)
+
+    @contextlib.contextmanager
+    def watch_graphs(self, heavy_bytes: int) -> Iterator[list[GraphRun]]:
+        """List what local schedulers are given to run inside the block, but not inside tasks."""
+        runs: list[GraphRun] = []
+        self._dialogue.make("dask.runs.watch", heavy_bytes)
+        try:
+            yield runs
+        except StudentFault:
+            with contextlib.suppress(StudentFault, InputsFailed):  # the sandbox may be gone
+                runs += typed(self._dialogue.ask("dask.runs.watched"), list[GraphRun])
+            raise
+        runs += typed(self._dialogue.ask("dask.runs.watched"), list[GraphRun])
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[Work]:

@@ -74,7 +74,7 @@ def payload(collection: Any) -> dict[str, int]:
     Pickled as a whole, a graph would hide what is embedded again and again, because pickle writes
     equal objects once. A function of the notebook is pickled with the globals that it uses.
     """
-    sizes = [_pickled_bytes(node) for node in optimised(collection).values()]
+    sizes = [pickled_bytes(node) for node in optimised(collection).values()]
     return {"total_bytes": sum(sizes), "largest_bytes": max(sizes, default=0), "nodes": len(sizes)}
 
 
@@ -96,7 +96,8 @@ class _Scale:
         return size
 
 
-def _pickled_bytes(node: object) -> int:
+def pickled_bytes(node: object) -> int:
+    """Return the size of one node of a graph, pickled by itself."""
     scale = _Scale()
     cloudpickle.dump(node, scale)
     return scale.written

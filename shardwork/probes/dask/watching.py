@@ -67,6 +67,12 @@ def watched() -> dict[str, int]:
     return asdict(_watch.seen)
 
 
+def running() -> int:
+    """Return how many computations run now; install the count, if it is not there yet."""
+    _install()
+    return _watch.running
+
+
 @contextlib.contextmanager
 def no_computes() -> Iterator[None]:
     """Raise NotNow in place of every computation inside the block."""

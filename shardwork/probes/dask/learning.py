@@ -1,0 +1,92 @@
+"""A pipeline whose stages report what they are fitted to, and what a search over it has found.
+
+The stages learn nothing. They tell an instrument on which rows they are fitted and scored, and it
+decides the scores, so that the judge knows what was done for each candidate, and which is best.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.pipeline import Pipeline
+
+from shardwork.probes.dask.portable import Portable
+from shardwork.probes.server import question
+
+Rows = np.ndarray[Any, Any]
+
+
+@question("dask.learning.pipeline")
+def pipeline(record: Any, stages: list[str]) -> list[object]:
+    """Return `Pipeline([(stages[0], Stage), ..., ("model", Model)])`; see `Stage` for the data."""
+    told = Portable(record, "record")
+    steps: list[tuple[str, object]] = [
+        (name, Stage(told, name, place)) for place, name in enumerate(stages, 1)
+    ]
+    return [Pipeline([*steps, ("model", Model(told, len(stages)))])]
+
+
+@question("dask.learning.search_result")
+def search_result(search: Any) -> dict[str, object]:
+    """Describe a search after its fit, whether it is dask-ml's or scikit-learn's."""
+    names = {f"{c.__module__.partition('.')[0]}.{c.__qualname__}" for c in type(search).__mro__}
+    wanted = {"dask_ml.GridSearchCV", "sklearn.GridSearchCV"}
+    results = getattr(search, "cv_results_", None)
+    best = getattr(search, "best_estimator_", None)
+    return {
+        "type": type(search).__name__,
+        "kind": next(iter(sorted(names & wanted)), None),
+        "candidates": len(results["params"]) if isinstance(results, dict) else 0,
+        "best_params": dict(getattr(search, "best_params_", {})),
+        "refitted": best is not None and getattr(best[-1], "fit_", None) is not None,
+    }
+
+
+class Stage(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
+    """A transformer with one `setting`, which stamps the data with the number of its fit.
+
+    Column 0 of X holds the number of the row, column `place` the stamp of the stage `place`.
+    """
+
+    def __init__(self, record: Any = None, name: str = "", place: int = 0, setting: int = 0):
+        self.record = record
+        self.name = name
+        self.place = place
+        self.setting = setting
+
+    def fit(self, X: Any, y: Any = None) -> Stage:
+        self.fit_ = self.record("fit", self.name, self.setting, *_seen(X, self.place))
+        return self
+
+    def transform(self, X: Any) -> Rows:
+        stamped = np.array(X)
+        stamped[:, self.place] = self.fit_
+        return stamped
+
+
+class Model(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
+    """A classifier with one `setting`; the instrument says how good it is."""
+
+    def __init__(self, record: Any = None, stages: int = 0, setting: int = 0):
+        self.record = record
+        self.stages = stages
+        self.setting = setting
+
+    def fit(self, X: Any, y: Any) -> Model:
+        self.classes_ = np.unique(y)
+        self.fit_ = self.record("fit", "model", self.setting, *_seen(X, self.stages + 1))
+        return self
+
+    def predict(self, X: Any) -> Rows:
+        return np.full(len(X), self.classes_[0])
+
+    def score(self, X: Any, y: Any) -> float:
+        return float(self.record("score", self.fit_, *_seen(X, self.stages + 1)))
+
+
+def _seen(X: Any, stamps: int) -> tuple[list[int], list[list[int]]]:
+    """Return the numbers of the rows, and the different combinations of the stamps before."""
+    rows = np.asarray(X)
+    return [int(row) for row in rows[:, 0]], np.unique(rows[:, 1:stamps], axis=0).tolist()
