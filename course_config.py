@@ -25,6 +25,7 @@ course = {
                     },
                 },
             ],
+            "written": [{"name": "choose_layout", "points": 4, "minutes": 15, "track": "core"}],
             "limits": {"cell_s": 60, "call_s": 30, "total_s": 600, "memory_mb": 4096},
             "cluster": {"spark_master": "local[2]"},
         },
@@ -60,6 +61,7 @@ course = {
                     },
                 },
             ],
+            "written": [{"name": "choose_cluster", "points": 4, "minutes": 15, "track": "core"}],
             "limits": {"cell_s": 40, "call_s": 20, "total_s": 400, "memory_mb": 3072},
         },
         {

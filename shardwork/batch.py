@@ -400,6 +400,7 @@ class _Batch:
             points=round(sum(e.points for e in exercises), 2),
             reason=problem,
             exercises=exercises,
+            written=taken.written,
             notices=taken.notices,
             cells=cells,
             timing=timing,

@@ -22,7 +22,7 @@ import polib
 
 from shardwork.course import Course
 from shardwork.errors import CourseError
-from shardwork.notebook import Notebook, Role, load_source, role
+from shardwork.notebook import Notebook, Role, load_source, read_notebook, role, written_cells
 from shardwork.prose import Translate, map_blocks, map_docstrings, map_messages
 
 WRAP_COLUMN = 100
@@ -96,6 +96,26 @@ def _read_catalogue(
 def translate_notebook(nb: Notebook, catalogue: Catalogue) -> Notebook:
     """Return a copy whose lessons and docstrings are translated; code, ids and metadata stay."""
     return _map_notebook(nb, catalogue.gettext)
+
+
+def guides(course: Course, assignment: str, language: str) -> dict[str, str]:
+    """Return the model answer and rubric of each written question, by name, in `language`.
+
+    Cached as long as neither the notebook nor the catalogue changes.
+    """
+    path = course.source_notebook(assignment)
+    status = path.stat()
+    cells = _guide_cells(path, status.st_mtime_ns, status.st_size)
+    if language in ("", course.config.languages[0]):
+        return dict(cells)
+    gettext = load_catalogue(course, language, assignment).gettext
+    return {name: map_blocks(text, gettext) for name, text in cells}
+
+
+@functools.lru_cache(maxsize=16)
+def _guide_cells(path: Path, _mtime_ns: int, _size: int) -> tuple[tuple[str, str], ...]:
+    cells = written_cells(read_notebook(path))
+    return tuple((name, str(cell.source)) for name, cell in cells.items())
 
 
 def translate_test_file(source: str, catalogue: Catalogue) -> str:
@@ -230,7 +250,7 @@ def _map_notebook(nb: Notebook, translate: Translate) -> Notebook:
 
 
 def _map_cell(cell: Notebook, translate: Translate) -> str:
-    if cell.cell_type == "markdown":
+    if cell.cell_type == "markdown":  # lessons, and what guides the TA at a written question
         return map_blocks(cell.source, translate)
     if role(cell) is Role.SOLUTION:
         return map_docstrings(cell.source, translate)

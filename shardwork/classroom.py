@@ -12,9 +12,10 @@ from pathlib import Path
 import msgspec
 import nbformat
 
+from shardwork.catalogue import guides
 from shardwork.course import Assignment, Course
 from shardwork.errors import CourseError
-from shardwork.notebook import fill, solution_cell
+from shardwork.notebook import Notebook, fill, solution_cell, written_cells
 from shardwork.starter import starter_notebook
 from shardwork.verify import Kind, solutions_of
 
@@ -58,6 +59,8 @@ def make_class(course: Course, assignment: Assignment) -> list[Pupil]:
         notebook = starter_notebook(course, assignment.name, language)
         if source is not None:
             notebook = fill(notebook, {assignment.exercises[0].name: source})
+        if full:
+            _answer_in_prose(course, assignment.name, language, notebook)
         pupils.append(
             Pupil(_NAMES[index], handed_in, language, nbformat.writes(notebook) + "\n", code, full)
         )
@@ -76,6 +79,13 @@ def hand_in(course: Course, assignment: Assignment, pupils: list[Pupil]) -> int:
             path.write_text(pupil.text, encoding="utf-8")
             changed += 1
     return changed
+
+
+def _answer_in_prose(course: Course, assignment: str, language: str, notebook: Notebook) -> None:
+    """Answer the written questions: with the model answers, so that there is something to grade."""
+    texts = guides(course, assignment, language)
+    for name, cell in written_cells(notebook).items():
+        cell.source = texts[name].partition("\n### ")[0].strip()
 
 
 def _answers(

@@ -47,6 +47,7 @@ class Summary(msgspec.Struct, frozen=True):
     submissions: tuple[Line, ...]
     problems: tuple[str, ...]
     report: str | None
+    answers_waiting: int
     seconds: float
     phases: Mapping[str, float]
     schema: str = SCHEMA
@@ -61,6 +62,7 @@ def encode(outcome: Outcome) -> str:
             tuple(_line(one) for one in outcome.graded),
             tuple(plain_line(problem, 2_000) for problem in outcome.handed_back.problems),
             str(report) if report else None,
+            outcome.handed_back.answers_waiting,
             round(outcome.seconds, 2),
             outcome.phases,
         )
@@ -104,6 +106,10 @@ def print_class(
         f"in {outcome.seconds:.0f} s.",
         highlight=False,
     )
+    if waiting := outcome.handed_back.answers_waiting:
+        console.print(
+            f"Written answers to grade by hand in formgrader: {waiting}.", highlight=False
+        )
     if outcome.handed_back.report is not None:
         paths = [outcome.handed_back.report, course.feedback, course.gradebook]
         for what, path in zip(("report", "feedback", "gradebook"), paths, strict=True):

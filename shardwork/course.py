@@ -53,6 +53,15 @@ class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weight of a check, by the name of its test function; a check that is not named weighs 1."""
 
 
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One written question: its answer is prose, and a person gives the points."""
+
+    name: Identifier
+    points: Positive
+    minutes: Annotated[int, Meta(ge=1, le=600)]
+    track: Track = Track.FULL
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one submission may use.
 
@@ -83,6 +92,7 @@ class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Identifier
     title: str
     exercises: Annotated[tuple[Exercise, ...], Meta(min_length=1)]
+    written: tuple[Written, ...] = ()
     due: datetime | None = None
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
     """Root of the random inputs of every check; the same for the whole class, and recorded."""
@@ -98,6 +108,7 @@ class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def max_points(self) -> float:
+        """What the exercises are worth: what is judged. Written questions are not counted."""
         return sum(exercise.points for exercise in self.exercises)
 
 
@@ -196,10 +207,23 @@ def _reject_duplicates(path: Path, config: CourseConfig) -> None:
                 f"`{seen[assignment.name]}` and at `{at}`."
             )
         seen[assignment.name] = at
-        names = [exercise.name for exercise in assignment.exercises]
-        for j, name in enumerate(names):
-            if name in names[:j]:
-                raise CourseError(
-                    f"{path}: exercise {name!r} stands twice - at "
-                    f"`$.assignments[{i}].exercises[{j}].name`."
-                )
+        _reject_duplicate_names(path, f"$.assignments[{i}]", assignment)
+
+
+def _reject_duplicate_names(path: Path, at: str, assignment: Assignment) -> None:
+    """Refuse two exercises or questions of one name: it is the id of a cell, and so is `test_`."""
+    taken: set[str] = set()
+    for j, exercise in enumerate(assignment.exercises):
+        if exercise.name in taken:
+            raise CourseError(
+                f"{path}: exercise {exercise.name!r} stands twice - at `{at}.exercises[{j}].name`."
+            )
+        taken.add(exercise.name)
+    taken |= {f"test_{name}" for name in taken} | {"setup"}
+    for j, question in enumerate(assignment.written):
+        if question.name in taken:
+            raise CourseError(
+                f"{path}: the name {question.name!r} at `{at}.written[{j}].name` is taken already. "
+                "Give the written question another one."
+            )
+        taken.add(question.name)

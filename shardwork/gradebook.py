@@ -28,6 +28,7 @@ from shardwork.recordfile import check_student, record_digest
 from shardwork.wholefile import disk_full, is_disk_full
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
     from nbgrader.api import Gradebook
 
 TEST_PREFIX = "test_"
@@ -135,15 +136,18 @@ def _limits(gradebook: Gradebook, assignment: str) -> dict[str, float]:
 
 
 def _differences(course: Course, assignment: str, limits: Mapping[str, float]) -> list[str]:
-    """Say where the gradebook's test cells are not as `course_config.py` has the exercises."""
+    """Say where the gradebook's graded cells are not as `course_config.py` has them."""
     found = []
-    for exercise in course.assignment(assignment).exercises:
-        cell = f"{TEST_PREFIX}{exercise.name}"
+    config = course.assignment(assignment)
+    expected = {f"{TEST_PREFIX}{exercise.name}": exercise.points for exercise in config.exercises}
+    expected |= {question.name: question.points for question in config.written}
+    for cell, points in expected.items():
         has = limits.get(cell)
         if has is None:
             found.append(f"there is no cell {cell}")
-        elif abs(has - exercise.points) > TOLERANCE:
-            found.append(f"cell {cell} has {has:g} points, and the exercise {exercise.points:g}")
+        elif abs(has - points) > TOLERANCE:
+            found.append(f"cell {cell} has {has:g} points, and course_config.py {points:g}")
+    found += [f"there is a cell {cell} of no exercise" for cell in sorted(limits.keys() - expected)]
     return found
 
 
@@ -182,11 +186,12 @@ def _write_one(
     """Write one submission; return False if everything is there already."""
     import nbformat.v4
 
-    from shardwork.nbgrader_bridge import clean_notebook, mark, notebook_digest
+    from shardwork.nbgrader_bridge import clean_notebook, guided, mark, notebook_digest
 
     assignment, student = record.assignment, record.student
     if given is not None:
         notebook = nbformat.v4.reads(given.read_text(encoding="utf-8"))
+        guided(course, assignment, notebook, record.language)
     else:
         notebook = clean_notebook(course, assignment, student, record.language)
     digest = notebook_digest(notebook)
@@ -199,6 +204,7 @@ def _write_one(
     ):
         return False
     mark(notebook, notebook_digest=digest)
+    settled = _settled(course, assignment, student, folder / f"{assignment}.ipynb", notebook)
     with tempfile.TemporaryDirectory(prefix=own_prefix()) as name:
         staged = Path(name) / "submitted" / student / assignment
         staged.mkdir(parents=True)
@@ -208,8 +214,43 @@ def _write_one(
             (staged / "timestamp.txt").write_text(stamp + "\n", encoding="ascii")
         else:
             _forget_time(course, assignment, student)
-        _autograde(course, record, staged.parent.parent)
+        _autograde(course, record, staged.parent.parent, settled)
     return True
+
+
+def _settled(
+    course: Course, assignment: str, student: str, before: Path, notebook: NotebookNode
+) -> list[str]:
+    """Return the written questions that a person has graded and whose answers are as they were."""
+    from nbgrader.api import MissingEntry
+
+    from shardwork.notebook import written_cells
+
+    answers = {name: cell.source for name, cell in written_cells(notebook).items()}
+    known = _answers_in(before)
+    same = [name for name, answer in answers.items() if known.get(name) == answer]
+    if not same:
+        return []
+    with opened(course) as gradebook:
+        try:
+            grades = gradebook.find_submission_notebook(assignment, assignment, student).grades
+        except MissingEntry:
+            return []
+        graded = {g.name for g in grades if g.manual_score is not None and not g.needs_manual_grade}
+    return [name for name in same if name in graded]
+
+
+def _answers_in(path: Path) -> dict[str, str]:
+    """Return the text of the cells of an autograded notebook by grade id; none if there is none."""
+    try:
+        cells = json.loads(path.read_bytes())["cells"]
+        return {
+            name: "".join(cell["source"])
+            for cell in cells
+            if (name := cell["metadata"].get("nbgrader", {}).get("grade_id"))
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _forget_time(course: Course, assignment: str, student: str) -> None:
@@ -225,7 +266,9 @@ def _forget_time(course: Course, assignment: str, student: str) -> None:
         gradebook.db.commit()
 
 
-def _autograde(course: Course, record: Record, submitted: Path) -> None:
+def _autograde(
+    course: Course, record: Record, submitted: Path, settled: Sequence[str] = ()
+) -> None:
     """Run nbgrader's Autograde over the one submission in `submitted`, with results on record."""
     from nbgrader.converters import Autograde
     from nbgrader.coursedir import CourseDirectory
@@ -239,6 +282,7 @@ def _autograde(course: Course, record: Record, submitted: Path) -> None:
     config.Autograde.exporter_class = "nbconvert.exporters.NotebookExporter"
     del config.Autograde["pre_convert_hook"], config.Autograde["post_convert_hook"]
     config.RecordedResults.record = record
+    config.MarkForReview.settled = list(settled)
     log, said = _quiet_log()
     converter = Autograde(coursedir=CourseDirectory(config=config, log=log), config=config, log=log)
     converter.force = True
@@ -290,10 +334,12 @@ def _agrees(
 
     if entry is None:
         return False
+    answered = {question.name for question in record.written if question.answered}
     for cell, most in limits.items():
-        if not cell.startswith(TEST_PREFIX):
-            continue  # written answers are graded by hand alone
-        points = score_cell(record, cell, most).points
+        if cell.startswith(TEST_PREFIX):
+            points = score_cell(record, cell, most).points
+        else:  # a written question: nbgrader knows that no answer is 0 points
+            points = None if cell in answered else 0.0
         found = entry.get(cell)
         if (points is None) != (found is None):
             return False

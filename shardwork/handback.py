@@ -22,6 +22,8 @@ class HandedBack(msgspec.Struct, frozen=True):
     feedback: tuple[Path, ...] = ()
     report: Path | None = None
     problems: tuple[str, ...] = ()
+    answers_waiting: int = 0
+    """How many answers to written questions wait for a person in formgrader."""
 
 
 def hand_back(
@@ -42,6 +44,7 @@ def hand_back(
     problems: list[str] = []
     feedback: list[Path] = []
     report: Path | None = None
+    waiting = 0
     try:
         with phases("gradebook"):
             written = write_gradebook(course, assignment.name, records, notebooks)
@@ -55,7 +58,8 @@ def hand_back(
         problems.append(f"feedback: {error}")
     try:
         with phases("report"):
-            report, _ = write_report(course, assignment.name, records)
+            report, shown = write_report(course, assignment.name, records)
+            waiting = shown.answers_waiting
     except ShardworkError as error:
         problems.append(f"report: {error}")
-    return HandedBack(tuple(feedback), report, tuple(problems))
+    return HandedBack(tuple(feedback), report, tuple(problems), waiting)

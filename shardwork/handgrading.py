@@ -14,12 +14,15 @@ from shardwork.gradebookfile import opened
 class HandGrading:
     """What people changed in formgrader for one submission, and the late penalty.
 
-    `points` and `comments` are by exercise, and hold only what a person entered.
+    `points` and `comments` are by exercise or written question, and hold only what a person
+    entered. `waiting` are the written questions that nobody has graded, or whose answer has changed
+    since.
     """
 
     points: Mapping[str, float] = field(default_factory=dict)
     comments: Mapping[str, str] = field(default_factory=dict)
     late_penalty: float = 0.0
+    waiting: frozenset[str] = frozenset()
 
 
 def read_hand_grading(
@@ -33,6 +36,7 @@ def read_hand_grading(
         return {}
     from nbgrader.api import MissingEntry
 
+    written = {question.name for question in course.assignment(assignment).written}
     found: dict[str, HandGrading] = {}
     with opened(course) as gradebook:
         try:
@@ -45,16 +49,21 @@ def read_hand_grading(
         for submission in submissions:
             points: dict[str, float] = {}
             comments: dict[str, str] = {}
+            waiting: set[str] = set()
             penalty = 0.0
             for notebook in submission.notebooks:
                 penalty += notebook.late_submission_penalty or 0.0
                 for grade in notebook.grades:
+                    if grade.name in written and grade.needs_manual_grade:
+                        waiting.add(grade.name)
                     if grade.manual_score is not None or grade.extra_credit:
                         name = grade.name.removeprefix(TEST_PREFIX)
-                        points[name] = grade.score + (grade.extra_credit or 0.0)
+                        points[name] = grade.score  # nbgrader has added the extra credit
                 for comment in notebook.comments:
                     if comment.manual_comment:
                         comments[comment.name] = comment.manual_comment
-            if points or comments or penalty:
-                found[submission.student.id] = HandGrading(points, comments, penalty)
+            if points or comments or penalty or waiting:
+                found[submission.student.id] = HandGrading(
+                    points, comments, penalty, frozenset(waiting)
+                )
     return found

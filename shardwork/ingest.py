@@ -1,9 +1,9 @@
 """Ingest: bytes that a student handed in become a notebook that the engine made.
 
 The file is read and decoded as hostile input (`notebookfile`). What will run is the released
-notebook with the student's solution cells put in, and the code cells that the student added at
-their places. Edited metadata, points and locked cells have no effect; they are noticed. Nothing of
-what was handed in is written anywhere.
+notebook with the student's solution cells and written answers put in, and the code cells that the
+student added at their places. Edited metadata, points and locked cells have no effect; they are
+noticed. Nothing of what was handed in is written anywhere.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ from shardwork.notebookfile import (
     decode_notebook,
     read_file,
 )
-from shardwork.plaintext import plain_line
-from shardwork.record import ADDED_PREFIX, Notice, NoticeKind
+from shardwork.plaintext import plain, plain_line
+from shardwork.record import ADDED_PREFIX, Notice, NoticeKind, WrittenAnswer
 from shardwork.starter import starter_notebook
 
 MAX_ADDED_CELLS = 200
+MAX_ANSWER_CHARS = 20_000
+MAX_ANSWER_LINES = 1_000
+"""What of a written answer goes on to formgrader: far more than a question asks for."""
 MAX_SIMILAR = 100
 """How many unknown names a missing one is compared with: students choose how many there are."""
 
@@ -45,7 +48,8 @@ class Ingested(msgspec.Struct, frozen=True):
 
     `digest` is the SHA-256 of the file's bytes. `sentence` is the part of the reason that a student
     reads, as a msgid of the engine's catalogue, with `values` for its placeholders. `undecided`
-    names exercises for which the submission holds several different answers.
+    names exercises for which the submission holds several different answers. `written` says of each
+    written question whether it was answered; the answers themselves are in `notebook`.
     """
 
     student: str
@@ -55,6 +59,7 @@ class Ingested(msgspec.Struct, frozen=True):
     reason: str = ""
     notices: tuple[Notice, ...] = ()
     undecided: tuple[str, ...] = ()
+    written: tuple[WrittenAnswer, ...] = ()
     sentence: str = ""
     values: dict[str, str | int] = {}
 
@@ -110,9 +115,16 @@ def ingest(course: Course, assignment: Assignment, student: str) -> Ingested:
             sentence=refusal.sentence, values=dict(refusal.values),
         )  # fmt: skip
     notebook, notices, undecided = _rebuild(template, submitted.cells, assignment)
-    return Ingested(
-        student, hashlib.sha256(data).hexdigest(), language, notebook, "", tuple(notices), undecided
+    starters = {cell.id: cell.source for cell in template.cells}
+    answers = {cell.id: cell.source for cell in notebook.cells}
+    written = tuple(
+        WrittenAnswer(q.name, q.points, answers.get(q.name) != starters.get(q.name))
+        for q in assignment.written
     )
+    return Ingested(
+        student, hashlib.sha256(data).hexdigest(), language, notebook, "", tuple(notices),
+        undecided, written,
+    )  # fmt: skip
 
 
 def _reject_other_assignment(
@@ -147,9 +159,12 @@ def _rebuild(
     for cell in cells:
         by_name[_name(cell, known)].append(cell)
     for cell in notebook.cells:
+        mine = by_name.get(cell.id, [])
+        if role(cell) is Role.WRITTEN:
+            notices += _take_written(cell, mine, cells, known)
+            notices += _edited_metadata(cell, mine)
         if cell.cell_type != "code":
             continue
-        mine = by_name.get(cell.id, [])
         if role(cell) is Role.SOLUTION:
             answers = list(dict.fromkeys(c.source for c in mine if c.kind == "code"))
             if len(answers) > 1:
@@ -167,6 +182,61 @@ def _rebuild(
         notices += _edited_metadata(cell, mine)
     _insert_added(notebook, template, cells, known)
     return notebook, notices, tuple(undecided)
+
+
+def _take_written(
+    cell: NotebookNode, mine: Sequence[SubmittedCell], cells: Sequence[SubmittedCell],
+    known: set[str],
+) -> Iterator[Notice]:  # fmt: skip
+    """Put the student's answer into the cell of a written question, and yield what to say of it.
+
+    A person reads it, so several different answers are all kept, and the type of the cell does not
+    matter. The starter's text stays where nothing was written; nbgrader knows the answer by that.
+    """
+    if not mine:
+        yield _missing(cell.id, cells, known)
+    blank = _without_margin(cell.source)
+    answers = [a for a in dict.fromkeys(c.source.strip() for c in mine) if a]
+    answers = [a for a in answers if _without_margin(a) != blank]
+    if not answers:
+        if _is_prose_beside(cells, cell.id, known):
+            yield Notice(
+                NoticeKind.ANSWER_ELSEWHERE, cell.id,
+                f"The cell `{cell.id}` is empty, but the student added text beside it. If the "
+                "answer stands there, copy it into the cell and grade again.",
+                flagged=True,
+            )  # fmt: skip
+        return
+    if len(answers) > 1:
+        yield Notice(
+            NoticeKind.CELL_DUPLICATED, cell.id,
+            f"There are {len(answers)} different cells `{cell.id}`. All of them are shown in "
+            "formgrader, one below the other.",
+        )  # fmt: skip
+    whole = "\n\n---\n\n".join(answers)
+    text = plain(whole, MAX_ANSWER_CHARS, MAX_ANSWER_LINES)
+    if text.endswith("…") and not whole.endswith("…"):
+        yield Notice(
+            NoticeKind.ANSWER_CUT, cell.id,
+            f"The answer `{cell.id}` is longer than {MAX_ANSWER_CHARS:,} characters or "
+            f"{MAX_ANSWER_LINES:,} lines; what is beyond is in the submitted notebook only.",
+            flagged=True,
+        )  # fmt: skip
+    cell.source = text
+
+
+def _is_prose_beside(cells: Sequence[SubmittedCell], name: str, known: set[str]) -> bool:
+    """Whether the student added text right before or right behind the cell `name`."""
+    before, added = "", False
+    for cell in cells:
+        here = _name(cell, known)
+        if here in known:
+            if added and name in (before, here):
+                return True
+            before, added = here, False
+        elif cell.kind != "code" and cell.source.strip():
+            added = True
+    return added and before == name
 
 
 def _without_margin(source: str) -> list[str]:
@@ -234,6 +304,7 @@ def _insert_added(
 
     A lesson that was made a code cell is one of them: it may hold a function that others call.
     """
+    written = {c.id for c in template.cells if role(c) is Role.WRITTEN}
     lessons = {c.id: c.source.strip() for c in template.cells if c.cell_type != "code"}
     after: dict[str | None, list[NotebookNode]] = defaultdict(list)
     place: str | None = None
@@ -242,6 +313,8 @@ def _insert_added(
         name = _name(cell, known)
         if name in known:
             place = name
+        if name in written:
+            continue
         is_own = name not in known or lessons.get(name, cell.source.strip()) != cell.source.strip()
         if is_own and cell.kind == "code" and cell.source.strip() and added < MAX_ADDED_CELLS:
             added += 1

@@ -6,7 +6,9 @@ the release token by token, so new spacing, line breaks and comments hide nothin
 - a *line* of a solution, right or wrong, that says enough (`LINE_WORDS` words, or one fewer in
   `LINE_TOKENS` tokens) must not stand in the release;
 - `WINDOW_WORDS` consecutive words of any hidden code, with the signs between them, must not;
-- long literals of a grader (`LITERAL_CHARACTERS`, `NUMBER_DIGITS`) must not: expected values.
+- long literals of a grader (`LITERAL_CHARACTERS`, `NUMBER_DIGITS`) must not: expected values;
+- `WINDOW_WORDS` consecutive words of the model answer or the rubric of a written question must not,
+  nor a sentence of their translations (`LITERAL_CHARACTERS`).
 
 A *word* is a name or a number; keywords and signs count nothing. Docstrings, comments and imports
 of hidden code are not secret, nor is what the starter says. The search covers the source, metadata
@@ -29,11 +31,19 @@ import keyword
 import re
 import tokenize
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from shardwork.catalogue import load_catalogue
 from shardwork.course import Course
-from shardwork.notebook import load_source, regions, solution_cell, starter_source
+from shardwork.notebook import (
+    load_source,
+    regions,
+    solution_cell,
+    starter_source,
+    written_cells,
+)
+from shardwork.prose import map_blocks
 
 # Tried on the first three chapters and on 4.7 million tokens of dask, distributed, pyspark, torch
 # and scikit-learn: these find every telling line of the references and nothing in that honest code;
@@ -63,6 +73,7 @@ class Kind(enum.Enum):
     ALTERNATE = "an alternate"
     MUTANT = "a mutant"
     LITERAL = "a value of a grader"
+    GUIDE = "a model answer or a rubric"
     MARKER = "a marker of nbgrader's regions"
     OUTPUT = "an output"
     HIDDEN_CASE = "a public check's case that is marked hidden"
@@ -123,6 +134,8 @@ class Secrets:
     pieces: Mapping[str, tuple[Secret, ...]]
     literals: Mapping[str, str]
     numbers: Mapping[float, str]
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    """Of translated guides: scripts without blanks between words have no windows of words."""
 
 
 def find_leaks(secrets: Secrets, files: Mapping[str, bytes]) -> list[Finding]:
@@ -158,7 +171,8 @@ def collect_secrets(course: Course, assignment: str) -> Secrets:
                     literals.setdefault(literal, place)
                 else:
                     numbers.setdefault(literal, place)
-    return Secrets({k: tuple(v.values()) for k, v in pieces.items()}, literals, numbers)
+    sentences = dict(_guide_sentences(course, assignment))
+    return Secrets({k: tuple(v.values()) for k, v in pieces.items()}, literals, numbers, sentences)
 
 
 def _hidden_texts(course: Course, assignment: str) -> Iterator[HiddenText]:
@@ -170,10 +184,24 @@ def _hidden_texts(course: Course, assignment: str) -> Iterator[HiddenText]:
         for region in regions(source):
             text = "\n".join(lines[region.start : region.stop])
             yield HiddenText(Kind.SOLUTION, place, text, region.start + 1)
+    for name, cell in written_cells(nb).items():
+        yield HiddenText(Kind.GUIDE, f"answer cell {name}", cell.source)
     folder = course.graders / assignment
     for path in sorted(folder.rglob("*.py")):
         place = path.relative_to(course.root).as_posix()
         yield HiddenText(_kind(path), place, path.read_text(encoding="utf-8"))
+
+
+def _guide_sentences(course: Course, assignment: str) -> Iterator[tuple[str, str]]:
+    """Yield the sentences of the translated model answers and rubrics, each with its place."""
+    nb = load_source(course, assignment)
+    for language in course.config.languages[1:]:
+        gettext = load_catalogue(course, language, assignment).gettext
+        for name, cell in written_cells(nb).items():
+            for sentence in re.split(r"[。\n]|\. ", map_blocks(cell.source, gettext)):
+                text = sentence.strip(" -*#")
+                if len(text) >= LITERAL_CHARACTERS and text not in cell.source:
+                    yield text, f"answer cell {name}, in {language!r}"
 
 
 def _kind(path: Path) -> Kind:
@@ -195,7 +223,7 @@ def _public_tokens(course: Course, assignment: str) -> list[str]:
 def _pieces(text: HiddenText) -> Iterator[Secret]:
     """Cut hidden code into the pieces that are searched for: telling lines, and windows."""
     lines = _code_lines(text)
-    if text.kind is not Kind.GRADER:
+    if text.kind not in (Kind.GRADER, Kind.GUIDE):
         for number, tokens in lines:
             if _is_telling_line(tokens):
                 yield Secret(tuple(tokens), text.kind, f"{text.place}, line {number}")
@@ -366,6 +394,9 @@ def _search(secrets: Secrets, part: Part) -> Iterator[Finding]:
         for literal, hidden in secrets.literals.items():
             if literal in text:
                 yield Finding(part.place, Kind.LITERAL, hidden)
+        for sentence, hidden in secrets.sentences.items():
+            if sentence in text:
+                yield Finding(part.place, Kind.GUIDE, hidden)
 
 
 def _search_tokens(secrets: Secrets, place: str, tokens: list[str]) -> Iterator[Finding]:

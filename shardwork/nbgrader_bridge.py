@@ -28,7 +28,7 @@ from nbformat import NotebookNode
 from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Instance
+from traitlets import Instance, List, Unicode
 from traitlets.config import Config
 
 from shardwork.course import Course, load_course
@@ -46,6 +46,9 @@ DATABASE_TIMEOUT_S = 60
 
 IGNORED = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", ".OTTER_LOG", ".DS_Store"]
 """Files that nbgrader does not copy along; the first four are its own default."""
+
+GUIDE_PREFIX = "guide-"
+"""Ids of the cells that guide the TA begin so."""
 
 COMMENT_LIMIT_CHARS = 2_000
 _RECORD = "shardwork_record"
@@ -106,6 +109,7 @@ def options(course: Course) -> Config:
     c.Autograde.post_convert_hook = f"{_OURS}.remove_foreign_files"
     c.GenerateFeedback.exporter_class = f"{_OURS}.FeedbackPage"
     c.GenerateFeedback.preprocessors = [
+        f"{_OURS}.WithoutGuides",
         f"{_THEIRS}.GetGrades",
         "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
         f"{_SANITIZER}.Sanitized",
@@ -152,15 +156,45 @@ def clean_notebook(
 ) -> NotebookNode:
     """Return the notebook that ingest rebuilds from what a student handed in.
 
-    The starter, in `language`, if there is nothing to rebuild it from.
+    The starter, in `language`, if there is nothing to rebuild it from. Written questions are
+    `guided`.
     """
     from shardwork.ingest import ingest
 
+    notebook = None
     if (course.submitted / student / assignment).is_dir():
         notebook = ingest(course, course.assignment(assignment), student).notebook
-        if notebook is not None:
-            return notebook
-    return starter_notebook(course, assignment, language)
+    if notebook is None:
+        notebook = starter_notebook(course, assignment, language)
+    guided(course, assignment, notebook, language)
+    return notebook
+
+
+def guided(course: Course, assignment: str, notebook: NotebookNode, language: str) -> None:
+    """Put what guides the TA above the answer to each written question: model answer and rubric.
+
+    It goes into `autograded/`, where formgrader shows it, and nowhere else.
+    """
+    from shardwork.catalogue import guides
+    from shardwork.notebook import Role, role
+
+    if not course.assignment(assignment).written:
+        return
+    texts = guides(course, assignment, language)
+    cells = []
+    for cell in notebook.cells:
+        if role(cell) is Role.WRITTEN and cell.id in texts:
+            heading = f"**Model answer and rubric for `{cell.id}`** (not the student's)"
+            quoted = "\n".join(f"> {line}".rstrip() for line in texts[cell.id].split("\n"))
+            cells.append(
+                nbformat.v4.new_markdown_cell(
+                    f"{heading}\n\n{quoted}",
+                    id=f"{GUIDE_PREFIX}{cell.id}"[:64],
+                    metadata={"shardwork": {"guide": True}},
+                )
+            )
+        cells.append(cell)
+    notebook.cells = cells
 
 
 def notebook_digest(notebook: NotebookNode) -> str:
@@ -261,8 +295,14 @@ class MarkForReview(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader publ
 
     Stands behind SaveAutoGrades, which resets the flag, and needs RecordedResults before both.
     A flagged cell needs manual grading in nbgrader's sense, so formgrader lists it; it is never a
-    silent zero.
+    silent zero. nbgrader itself flags an answer to a written question, and everything that was
+    graded by hand before.
     """
+
+    settled = List(
+        Unicode(),
+        help="Written questions that were graded by hand, and whose answers are as they were then.",
+    ).tag(config=True)
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
@@ -271,6 +311,8 @@ class MarkForReview(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader publ
         where = (place["notebook"], place["assignment"], place["student"])
         record: Record = resources[_RECORD]
         with Gradebook(place["db_url"]) as gradebook:
+            for name in self.settled:
+                gradebook.find_grade(name, *where).needs_manual_grade = False
             for cell in nb.cells:
                 if not utils.is_grade(cell) or utils.is_solution(cell) or cell.cell_type != "code":
                     continue
@@ -288,6 +330,16 @@ class MarkForReview(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader publ
                         continue
                     comment.auto_comment = f"Named: {', '.join(result.codes)}"[:COMMENT_LIMIT_CHARS]
             gradebook.db.commit()
+        return nb, resources
+
+
+class WithoutGuides(NbGraderPreprocessor):  # type: ignore[misc] # nbgrader publishes no types
+    """Take the model answers and rubrics out of the notebook that nbgrader makes a page of."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        nb.cells = [cell for cell in nb.cells if not cell.get("id", "").startswith(GUIDE_PREFIX)]
         return nb, resources
 
 

@@ -5,7 +5,9 @@ student handed in (see `shardwork.ingest`) or knows how a release is made (see `
 
 An exercise has two cells, both named after it: the solution cell `key_stats` holds the function
 with its docstring and, between `### BEGIN SOLUTION` and `### END SOLUTION`, the reference; the test
-cell `test_key_stats` holds the points. `docs/author.md` lists the conventions held here.
+cell `test_key_stats` holds the points. A written question has one cell of its name: a markdown cell
+with the model answer and the rubric, which a student gets empty. `docs/author.md` lists the
+conventions held here.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import ast
 import copy
 import enum
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,16 +34,20 @@ SETUP_ID = "setup"
 BEGIN_SOLUTION = "BEGIN SOLUTION"
 END_SOLUTION = "END SOLUTION"
 KERNEL = "python3"
+RUBRIC = "### Rubric"
+"""Heading in the cell of a written question: above it the model answer, below it the rubric."""
+_RUBRIC_ITEM = re.compile(r"^- \*\*(\d+(?:\.\d+)?) points?\.\*\* \S", re.MULTILINE)
 
 
 class Role(enum.Enum):
-    """What a cell is for. `OTHER` is code without the tag `example`, or a written question."""
+    """What a cell is for. `OTHER` is code without the tag `example`."""
 
     SETUP = "setup"
     LESSON = "lesson"
     EXAMPLE = "example"
     SOLUTION = "solution"
     TEST = "test"
+    WRITTEN = "written"
     OTHER = "other"
 
 
@@ -58,6 +65,8 @@ def role(cell: Cell) -> Role:
     """Return what the cell is for, by its nbgrader metadata and tags (never by its text)."""
     meta = cell.metadata.get("nbgrader", {})
     if cell.cell_type != "code":
+        if cell.cell_type == "markdown" and meta.get("grade") and meta.get("solution"):
+            return Role.WRITTEN
         graded = meta.get("grade") or meta.get("solution") or meta.get("task")
         return Role.LESSON if cell.cell_type == "markdown" and not graded else Role.OTHER
     if meta.get("solution"):
@@ -117,9 +126,12 @@ def read_notebook(path: Path) -> Notebook:
 def problems(nb: Notebook, assignment: Assignment) -> list[str]:
     """Say how a notebook deviates from the conventions of a source notebook; [] if it does not."""
     exercises = {exercise.name: exercise.points for exercise in assignment.exercises}
+    written = {question.name: question.points for question in assignment.written}
     found = _notebook_problems(nb, assignment)
     ids = [cell.id for cell in nb.cells]
     for cell in nb.cells:
+        if role(cell) is Role.WRITTEN:
+            found += _written_problems(cell, written)
         found += _cell_problems(cell, exercises)
     for exercise in exercises:
         if id_of_solution(exercise) not in ids:
@@ -132,6 +144,12 @@ def problems(nb: Notebook, assignment: Assignment) -> list[str]:
                 f"exercise {exercise!r} has no test cell; add a code cell with the id "
                 f"{id_of_test(exercise)!r} that says {_check_call(exercise)}"
             )
+    found += [
+        f"written question {name!r} has no answer cell; add a markdown cell with the id {name!r}, "
+        "the model answer and the rubric, or take it out of course_config.py"
+        for name in written
+        if name not in ids
+    ]
     if SETUP_ID not in ids:
         found.append(f"there is no set-up cell; add a locked code cell with the id {SETUP_ID!r}")
     return found
@@ -184,6 +202,11 @@ def starter_source(source: str) -> str:
     cell = nbformat.v4.new_code_cell(source, metadata={"nbgrader": {"solution": True}})
     cleared, _ = ClearSolutions().preprocess_cell(cell, {"language": "python"}, 0)
     return str(cleared.source)
+
+
+def written_cells(nb: Notebook) -> dict[str, Cell]:
+    """Return the answer cells of the written questions, by name, in the order of the notebook."""
+    return {cell.id: cell for cell in nb.cells if role(cell) is Role.WRITTEN}
 
 
 def solution_cell(nb: Notebook, exercise: str) -> Cell:
@@ -302,6 +325,31 @@ def _test_problems(cell: Cell, exercises: Mapping[str, float]) -> list[str]:
     return found
 
 
+def _written_problems(cell: Cell, written: Mapping[str, float]) -> list[str]:
+    at = f"cell {cell.id!r}"
+    if cell.id not in written:
+        known = ", ".join(written) or "none"
+        return [f"{at} is the answer to no written question in course_config.py (it has: {known})"]
+    found = _expect(cell, cell.id, grade=True, locked=False, solution=True)
+    points = cell.metadata.nbgrader.get("points")
+    if points != written[cell.id]:
+        found.append(
+            f"{at} gives {points!r} points, and course_config.py gives {cell.id!r} "
+            f"{written[cell.id]!r}; make them equal"
+        )
+    model, heading, rubric = cell.source.partition(f"\n{RUBRIC}\n")
+    if not heading or not model.strip():
+        found.append(f"{at} needs a model answer, then the line {RUBRIC!r}, then the rubric")
+        return found
+    items = [float(item) for item in _RUBRIC_ITEM.findall(rubric)]
+    if abs(sum(items) - written[cell.id]) > 1e-9:
+        found.append(
+            f"{at}: the items of the rubric are worth {sum(items):g} points, and the question "
+            f"{written[cell.id]:g}; an item is a line that begins `- **1 point.** `"
+        )
+    return found
+
+
 def _expect(cell: Cell, grade_id: str, *, grade: bool, locked: bool, solution: bool) -> list[str]:
     """Hold a cell's nbgrader metadata against what its role asks for."""
     expected: dict[str, Any] = {
@@ -311,7 +359,7 @@ def _expect(cell: Cell, grade_id: str, *, grade: bool, locked: bool, solution: b
         "solution": solution,
         "task": False,
         "schema_version": 3,
-        "cell_type": "code",
+        "cell_type": cell.cell_type,
     }
     meta = cell.metadata.nbgrader
     found = [

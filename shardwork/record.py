@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA = "shardwork.record/1"
+SCHEMA = "shardwork.record/2"
 ADDED_PREFIX = "added-"
 """Ids of code cells that a student added to the notebook begin so."""
 
@@ -79,6 +79,17 @@ class ExerciseResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(dict.fromkeys(c.code for c in self.checks if c.code is not None))
 
 
+class WrittenAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One written question, and whether there is anything to grade by hand.
+
+    Its points are a person's, and stand in the gradebook and nowhere else.
+    """
+
+    name: str
+    max_points: float
+    answered: bool
+
+
 class CellOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happened when one code cell of the rebuilt notebook ran in the sandbox.
 
@@ -97,6 +108,8 @@ class NoticeKind(enum.Enum):
 
     CELL_MISSING = "cell_missing"
     CELL_DUPLICATED = "cell_duplicated"
+    ANSWER_CUT = "answer_cut"  # a written answer was longer than is read
+    ANSWER_ELSEWHERE = "answer_elsewhere"  # its cell is empty, and prose was added beside it
     CELL_RESTORED = "cell_restored"  # a locked or provided cell had been edited
     METADATA_EDITED = "metadata_edited"  # points, grade flags and the like
 
@@ -128,6 +141,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`refused`: nothing to judge (`reason` says why). `incomplete`: an error of ours."""
     points: float
     max_points: float
+    """Both of the exercises; a written question is not judged."""
     submission_digest: str
     graded_at: str
     """UTC, ISO 8601."""
@@ -140,6 +154,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of a refusal: why, for the student (a msgid whose placeholders are filled from `values`)."""
     values: Evidence = {}
     exercises: tuple[ExerciseResult, ...] = ()
+    written: tuple[WrittenAnswer, ...] = ()
     notices: tuple[Notice, ...] = ()
     cells: tuple[CellOutcome, ...] = ()
     versions: dict[str, str] = {}

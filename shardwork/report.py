@@ -18,11 +18,12 @@ from typing import NamedTuple
 from shardwork import picture
 from shardwork.course import Assignment, Course
 from shardwork.errors import NothingMatched
+from shardwork.handgrading import HandGrading
 from shardwork.misconceptions import Misconceptions, load_misconceptions
 from shardwork.pages import N_, Language, load_language, page, show_points, write_page
 from shardwork.plaintext import plain_line
 from shardwork.record import Record
-from shardwork.todo import ToDo, settled_by_hand, to_dos
+from shardwork.todo import ToDo, answers_to_grade, entered_by_hand, settled_by_hand, to_dos
 
 ENOUGH_FOR_DISCRIMINATION = 20
 """With fewer graded submissions an item-rest correlation says more of chance than of the item."""
@@ -50,6 +51,27 @@ class ExerciseFigures(NamedTuple):
     zero: int
     provisional: int
     discrimination: float | None
+
+
+class WrittenFigures(NamedTuple):
+    """Figures of one written question. `mean` is of the answers that a person has graded."""
+
+    name: str
+    max_points: float
+    answered: int
+    not_answered: int
+    waiting: int
+    graded: int
+    mean: float
+
+
+class WrittenState(NamedTuple):
+    """One answer in the list of all; `points` is None unless a person has graded it."""
+
+    name: str
+    state: str
+    points: float | None
+    max_points: float
 
 
 class CodeCount(NamedTuple):
@@ -80,6 +102,7 @@ class Row(NamedTuple):
     codes: tuple[str, ...]
     seconds: float
     needs_attention: bool
+    written: tuple[WrittenState, ...] = ()
 
 
 class Summary(NamedTuple):
@@ -102,14 +125,26 @@ class Report:
     to_do: tuple[ToDo, ...]
     bins: tuple[Bin, ...]
     exercises: tuple[ExerciseFigures, ...]
+    written: tuple[WrittenFigures, ...]
     codes: tuple[CodeCount, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def answers_waiting(self) -> int:
+        """How many answers to written questions wait for a person."""
+        return sum(question.waiting for question in self.written)
 
 
 STATUSES = {
     "graded": N_("graded"),
     "refused": N_("refused"),
     "incomplete": N_("not final"),
+}
+
+WRITTEN_STATES = {
+    "waiting": N_("waiting"),
+    "not answered": N_("not answered"),
+    "graded": N_("graded by hand"),
 }
 
 
@@ -128,12 +163,14 @@ def write_report(
         )
     spoken = load_language(course, language or course.config.languages[0], assignment)
     misconceptions = load_misconceptions(course, assignment)
+    by_hand = entered_by_hand(course, assignment)
     report = summarise(
         course.assignment(assignment),
         records,
         misconceptions,
         spoken,
-        settled=settled_by_hand(course, assignment),
+        settled=settled_by_hand(by_hand),
+        entered=by_hand,
     )
     html = report_page(report, course.assignment(assignment), course.config.title, spoken)
     path = course.report / assignment / "index.html"
@@ -148,10 +185,12 @@ def summarise(
     language: Language | None = None,
     *,
     settled: Mapping[str, Collection[str]] | None = None,
+    entered: Mapping[str, HandGrading] | None = None,
 ) -> Report:
     """Return the figures of a class; records of other assignments must not be among them.
 
     `settled` has, by student, the exercises whose points a person entered: they are no to-do.
+    `entered` is what people entered, for the written questions.
     """
     language = language or Language("en")
     by_hand = settled or {}
@@ -164,6 +203,8 @@ def summarise(
     records = sorted(records, key=lambda record: record.student)
     graded = [record for record in records if record.status == "graded"]
     points = [record.points for record in graded]
+    states = {r.student: written_states(assignment, r, entered or {}) for r in records}
+    written = written_figures(assignment, list(states.values()))
     return Report(
         summary=Summary(
             submissions=len(records),
@@ -174,11 +215,18 @@ def summarise(
             median=statistics.median(points) if points else 0.0,
             max_points=assignment.max_points,
         ),
-        to_do=tuple(to_do for record in records for to_do in waiting.get(record.student, ())),
+        to_do=(
+            *(to_do for record in records for to_do in waiting.get(record.student, ())),
+            *(answers_to_grade(q.name, q.waiting, language) for q in written if q.waiting),
+        ),
         bins=histogram(points, assignment.max_points),
         exercises=exercise_figures(assignment, graded),
+        written=written,
         codes=count_codes(records, misconceptions, language),
-        rows=tuple(_row(record, bool(waiting.get(record.student))) for record in records),
+        rows=tuple(
+            _row(record, bool(waiting.get(record.student)), states[record.student])
+            for record in records
+        ),
     )
 
 
@@ -229,6 +277,41 @@ def exercise_figures(
                 else None,
             )
         )
+    return tuple(figures)
+
+
+def written_states(
+    assignment: Assignment, record: Record, entered: Mapping[str, HandGrading]
+) -> tuple[WrittenState, ...]:
+    """Return how far each written question of one submission is; nothing if it was refused."""
+    by_hand = entered.get(record.student, HandGrading())
+    answered = {question.name for question in record.written if question.answered}
+    states = []
+    for question in assignment.written if record.status != "refused" else ():
+        points = by_hand.points.get(question.name)
+        state = "graded" if points is not None else "not answered"
+        if question.name in by_hand.waiting or (points is None and question.name in answered):
+            state, points = "waiting", None
+        states.append(WrittenState(question.name, state, points, question.points))
+    return tuple(states)
+
+
+def written_figures(
+    assignment: Assignment, submissions: Sequence[Sequence[WrittenState]]
+) -> tuple[WrittenFigures, ...]:
+    """Return the figures of each written question over `submissions`."""
+    figures = []
+    for question in assignment.written:
+        found = [one for states in submissions for one in states if one.name == question.name]
+        graded = [one.points for one in found if one.points is not None]
+        silent = sum(one.state == "not answered" for one in found)
+        figures.append(
+            WrittenFigures(
+                question.name, question.points, len(found) - silent, silent,
+                sum(one.state == "waiting" for one in found), len(graded),
+                statistics.fmean(graded) if graded else 0.0,
+            )
+        )  # fmt: skip
     return tuple(figures)
 
 
@@ -287,6 +370,7 @@ def report_page(
             for name, svg in pictures.items()
         },
         statuses=STATUSES,
+        written_states=WRITTEN_STATES,
         enough=enough,
         enough_number=ENOUGH_FOR_DISCRIMINATION,
         percent=_percent,
@@ -315,7 +399,7 @@ def _is_not_final(record: Record) -> bool:
     return record.status == "incomplete" or any(e.provisional for e in record.exercises)
 
 
-def _row(record: Record, needs_attention: bool) -> Row:
+def _row(record: Record, needs_attention: bool, written: tuple[WrittenState, ...]) -> Row:
     return Row(
         plain_line(record.student, 200),
         record.status,
@@ -324,6 +408,7 @@ def _row(record: Record, needs_attention: bool) -> Row:
         record.codes,
         record.timing.total_s,
         needs_attention,
+        written,
     )
 
 

@@ -76,6 +76,18 @@ class ExerciseView(NamedTuple):
         return bool(self.checks or self.comment or self.by_hand)
 
 
+class WrittenView(NamedTuple):
+    """One written question as the page shows it; `note` is a msgid, and may be empty."""
+
+    name: str
+    points: float
+    max_points: float
+    sign: Sign
+    note: str
+    comment: str
+    waiting: bool
+
+
 class CellView(NamedTuple):
     """What one cell printed and raised."""
 
@@ -104,6 +116,7 @@ class StudentView(NamedTuple):
     max_points: float
     penalty: float
     exercises: tuple[ExerciseView, ...]
+    written: tuple[WrittenView, ...]
     cells: tuple[CellView, ...]
     cells_left_out: int
     notices: tuple[NoticeView, ...]
@@ -134,6 +147,17 @@ CAUSES = {
     Cause.DIED: N_("The process that ran your function ended before it had answered."),
 }
 
+WAITS = N_(
+    "A person reads this answer and gives the points. That has not been done yet, so they are not "
+    "in the total."
+)
+WAITS_AGAIN = N_(
+    "You have changed this answer since it was graded, so it will be read again. Until then the "
+    "points are those of the answer before."
+)
+BY_HAND = N_("A person has read this answer and given the points.")
+NO_ANSWER = N_("There was no answer in this cell, so there are no points for it.")
+
 CELL_STATES = {
     "ran": N_("This cell ran to its end."),
     "raised": N_("This cell stopped with an exception."),
@@ -146,6 +170,8 @@ NOTICES = {
     NoticeKind.CELL_MISSING: N_("Missing cell"),
     NoticeKind.CELL_DUPLICATED: N_("Cell that stands more than once"),
     NoticeKind.CELL_RESTORED: N_("Cell put back as it was given out"),
+    NoticeKind.ANSWER_CUT: N_("Answer that is too long"),
+    NoticeKind.ANSWER_ELSEWHERE: N_("Text beside an empty answer"),
     NoticeKind.METADATA_EDITED: N_("Notebook data that had been changed"),
 }
 
@@ -156,6 +182,14 @@ NOTICE_SENTENCES = {
     NoticeKind.CELL_DUPLICATED: N_(
         "There were several different cells of this name. A teaching assistant decides which one "
         "counts."
+    ),
+    NoticeKind.ANSWER_CUT: N_(
+        "Only the beginning of this answer goes on to the person who grades it. A teaching "
+        "assistant decides about the rest."
+    ),
+    NoticeKind.ANSWER_ELSEWHERE: N_(
+        "The cell for this answer was empty, and there was text of yours beside it. A teaching "
+        "assistant looks whether that is the answer."
     ),
     NoticeKind.CELL_RESTORED: N_(
         "This cell is given and cannot be changed. It was put back before the notebook ran."
@@ -182,7 +216,8 @@ def student_view(
     of this machine that are taken out of the student's own output.
     """
     exercises = _exercises(record, assignment, misconceptions, language, by_hand, sentences)
-    earned = sum(exercise.points for exercise in exercises)
+    written = _written(record, assignment, by_hand)
+    earned = sum(e.points for e in exercises) + sum(q.points for q in written)
     penalty = min(max(by_hand.late_penalty, 0.0), max(earned, 0.0))
     cells, cells_left_out = _cells(record, sorted(places, key=len, reverse=True))
     refused = record.status == "refused"
@@ -193,9 +228,10 @@ def student_view(
         not_final=not refused and (record.status == "incomplete" or provisional),
         reason=plain(_why_refused(record, language), MESSAGE_LIMIT_CHARS, 20) if refused else "",
         points=earned - penalty,
-        max_points=sum(exercise.max_points for exercise in exercises),
+        max_points=sum(e.max_points for e in exercises) + sum(q.max_points for q in written),
         penalty=penalty,
         exercises=exercises,
+        written=written,
         cells=cells,
         cells_left_out=cells_left_out,
         notices=_notices(record),
@@ -236,6 +272,32 @@ def _exercises(
                 plain(by_hand.comments.get(exercise.name, ""), MESSAGE_LIMIT_CHARS, 40),
                 provisional,
             )
+        )
+    return tuple(views)
+
+
+def _written(
+    record: Record, assignment: Assignment, by_hand: HandGrading
+) -> tuple[WrittenView, ...]:
+    answered = {question.name for question in record.written if question.answered}
+    views = []
+    for question in assignment.written:
+        entered = by_hand.points.get(question.name)
+        waits = question.name in by_hand.waiting or (question.name in answered and entered is None)
+        comment = plain(by_hand.comments.get(question.name, ""), MESSAGE_LIMIT_CHARS, 40)
+        if waits:
+            sign = Sign("…", N_("Waiting to be graded by hand"), "none")
+            note = WAITS if entered is None else WAITS_AGAIN
+            comment = ""  # what was said of an answer that is no longer there
+        elif entered is not None:
+            sign, note = _state(entered, question.points, False, False), BY_HAND
+        else:
+            untried = record.status == "refused"
+            sign = Sign("–", N_("Not judged") if untried else N_("Not answered"), "none")
+            note = "" if untried else NO_ANSWER
+        points = entered or 0.0
+        views.append(
+            WrittenView(question.name, points, question.points, sign, note, comment, waits)
         )
     return tuple(views)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from shardwork.course import Course
 from shardwork.errors import ShardworkError
-from shardwork.handgrading import read_hand_grading
+from shardwork.handgrading import HandGrading, read_hand_grading
 from shardwork.pages import Language
 from shardwork.plaintext import plain, plain_line
 from shardwork.record import Record, Verdict
@@ -91,10 +91,26 @@ def to_dos(record: Record, language: Language, settled: Collection[str] = ()) ->
     return found
 
 
-def settled_by_hand(course: Course, assignment: str) -> dict[str, Collection[str]]:
-    """Return, by student, the exercises whose points a person entered in formgrader."""
+def answers_to_grade(name: str, submissions: int, language: Language) -> ToDo:
+    """Return the one line for all the answers to a written question that wait to be graded."""
+    say = language.say
+    return ToDo(
+        str(say("{count} submissions", count=submissions)),
+        plain_line(name, 120),
+        str(say("Their answers to this written question wait to be graded by hand.")),
+        "",
+        str(say("Open formgrader, then Manual Grading; the rubric stands above each answer.")),
+    )
+
+
+def entered_by_hand(course: Course, assignment: str) -> dict[str, HandGrading]:
+    """Return what people entered in formgrader, by student; nothing if it cannot be read."""
     try:
-        entered = read_hand_grading(course, assignment)
+        return read_hand_grading(course, assignment)
     except ShardworkError:  # a gradebook that cannot be read: the list is only longer without it
         return {}
-    return {student: by_hand.points.keys() for student, by_hand in entered.items()}
+
+
+def settled_by_hand(by_hand: Mapping[str, HandGrading]) -> dict[str, Collection[str]]:
+    """Return, by student, the exercises and questions whose points a person has given for good."""
+    return {student: one.points.keys() - one.waiting for student, one in by_hand.items()}

@@ -9,7 +9,7 @@ import msgspec
 import nbformat
 from nbformat import NotebookNode
 
-from shardwork.course import Course, CourseConfig
+from shardwork.course import Course, CourseConfig, load_course
 from shardwork.record import (
     Cause,
     CellOutcome,
@@ -25,6 +25,21 @@ from shardwork.record import (
 ASSIGNMENT = "ch2_spark"
 EXERCISES = ("key_stats", "top_words")
 POINTS = {"key_stats": 5.0, "top_words": 3.0}
+
+QUESTION = "choose_tool"
+QUESTION_POINTS = 3.0
+EMPTY = "YOUR ANSWER HERE"
+"""What nbgrader 0.9.6 leaves of a written answer in a release."""
+GUIDE = """\
+A broadcast join fits: the small table is sent once to every executor, and the large one stays.
+
+### Rubric
+
+- **1 point.** Names the join that moves no rows of the large table.
+- **2 points.** Says what is sent where, and what happens when the small table grows.
+
+A right answer about another join earns everything if its costs are compared.
+"""
 
 MISCONCEPTIONS = """\
 [key_stats.GROUP_BY_KEY]
@@ -224,6 +239,30 @@ def write_course(root: Path, languages: tuple[str, ...] = ("en",)) -> Course:
     path = made.graders / ASSIGNMENT / "misconceptions.toml"
     path.write_text(MISCONCEPTIONS, encoding="utf-8")
     return made
+
+
+def write_written_course(root: Path, languages: tuple[str, ...] = ("en",)) -> Course:
+    """Write the same course with a written question at the end of the chapter."""
+    made = write_course(root, languages)
+    config = msgspec.to_builtins(made.config)
+    question = {"name": QUESTION, "points": QUESTION_POINTS, "minutes": 10, "track": "core"}
+    config["assignments"][0]["written"] = [question]
+    (root / "course_config.py").write_text(f"course = {config!r}\n", encoding="utf-8")
+    notebook = source_notebook()
+    notebook.cells += written_cells()
+    nbformat.validate(notebook)
+    nbformat.write(notebook, made.source_notebook(ASSIGNMENT))
+    return load_course(root)
+
+
+def written_cells() -> list[NotebookNode]:
+    marks = _cell(QUESTION, grade=True, solution=True, points=QUESTION_POINTS)
+    marks["nbgrader"]["cell_type"] = "markdown"
+    v4 = nbformat.v4
+    return [
+        v4.new_markdown_cell("## Written question\n\nWhich join, and why?", id=f"{QUESTION}-task"),
+        v4.new_markdown_cell(GUIDE.rstrip("\n"), id=QUESTION, metadata=marks),
+    ]
 
 
 def _cell(grade_id: str, **fields: Any) -> dict[str, Any]:

@@ -480,7 +480,14 @@ def _sentences() -> set[str]:
     """Every text of the pages that goes through gettext, found by Babel."""
     package = REPOSITORY / "shardwork"
     found: set[str] = set()
-    for name in ("feedback.py", "studentview.py", "sentences.py", "pages.py", "report.py"):
+    for name in (
+        "feedback.py",
+        "studentview.py",
+        "sentences.py",
+        "pages.py",
+        "report.py",
+        "todo.py",
+    ):
         for message in extract_from_file(
             "python", package / name, keywords={"say": None, "N_": None}
         ):

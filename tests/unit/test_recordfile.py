@@ -44,7 +44,7 @@ def test_a_record_lies_in_the_folder_of_its_assignment_under_the_students_name(
 ) -> None:
     path = write_record(course, factories.record("alice"))
     assert path == course.root / "records" / "ch2_spark" / "alice.json"
-    assert json.loads(path.read_text())["schema"] == "shardwork.record/1"
+    assert json.loads(path.read_text())["schema"] == "shardwork.record/2"
 
 
 def test_records_come_sorted_by_student(course: Course) -> None:
@@ -129,7 +129,7 @@ def test_a_wrong_value_is_named_by_its_path(course: Course) -> None:
 def test_a_record_of_another_schema_says_which(course: Course) -> None:
     path = write_record(course, factories.record())
     path.write_text(json.dumps({"schema": "shardwork.record/99", "new": 1}))
-    with pytest.raises(ShardworkError, match=r"record/99' is not 'shardwork\.record/1'"):
+    with pytest.raises(ShardworkError, match=r"record/99' is not 'shardwork\.record/2'"):
         read_record(path)
 
 
