@@ -2,8 +2,8 @@
 
 formgrader and nbgrader's own feedback make a page of a notebook with nbconvert 7, whose templates
 write much of it as it is: HTML in markdown and outputs, cell numbers, the students' names. Our
-autograded notebooks hold nothing of a student but code and plain text; this stands between the
-browser and any other notebook that may lie in `autograded/`, and stays on if ours should change.
+autograded notebooks hold a student's code, plain text and written answers, which are markdown; this
+stands between the browser and them, and any other notebook that may lie in `autograded/`.
 
 `Sanitized` is an allow-list over the parts of a notebook, `safe_markdown` over rendered HTML.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,25 @@ class Viewer:
             page.wait_for_timeout(SETTLED_MS)
             seen.ran = set(page.evaluate("window.ran || []"))
             seen.title = page.title()
+            seen.text = page.inner_text("body")
+        finally:
+            context.close()
+        return seen
+
+    def use(self, url: str, act: Callable[[Any], None]) -> Seen:
+        """Open `url`, let `act` do with the page what a person would do, and say what happened."""
+        seen = Seen()
+        context = self.browser.new_context()
+        try:
+            context.route("**/*", _let_through)
+            page = context.new_page()
+            page.on("dialog", lambda dialog: (seen.dialogs.append(dialog.message), dialog.accept()))
+            page.on("request", lambda request: seen.requests.append(request.url))
+            page.goto(url)
+            page.wait_for_load_state("networkidle")
+            act(page)
+            page.wait_for_load_state("networkidle")
+            seen.ran = set(page.evaluate("window.ran || []"))
             seen.text = page.inner_text("body")
         finally:
             context.close()

@@ -1,7 +1,7 @@
 """formgrader and nbgrader's own feedback in a browser, served by a real Jupyter server.
 
-What our pipeline writes there is code and plain text; here lies a notebook that is active wherever
-one can be, so that the sanitizer is tried for itself.
+What our pipeline writes there is code, plain text and written answers; here lies a notebook that is
+active wherever one can be, so that the sanitizer is tried for itself.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from typing import Any
 import pytest
 
 from shardwork.course import Course, load_course
+from shardwork.feedback import feedback_page
 from shardwork.gradebook import write_gradebook
+from shardwork.handgrading import read_hand_grading
+from shardwork.ingest import ingest
 from shardwork.release import compile_release, write_release
 from tests import factories
 from tests.browser.conftest import Viewer
-from tests.browser.hostile import RUNS_UNDEFENDED, SINK, notebook
-from tests.factories import ASSIGNMENT
+from tests.browser.hostile import RUNS_UNDEFENDED, SINK, notebook, words
+from tests.factories import ASSIGNMENT, QUESTION
 
 pytestmark = [
     pytest.mark.functional,
@@ -135,6 +138,46 @@ def test_nbgraders_own_feedback_page_runs_nothing_unless_the_sanitizer_is_off(
         assert seen.asked_of(SINK) == []
     else:
         assert seen.ran >= {"markdown script", "html output"}
+
+
+def test_a_written_answer_is_graded_by_hand_in_formgrader(tmp_path: Path, viewer: Viewer) -> None:
+    course = factories.write_written_course(tmp_path / "course")
+    write_release(course, compile_release(course, ASSIGNMENT, "en"))
+    (course.root / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    released = course.release / "en" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    answered = json.loads(released.read_text(encoding="utf-8"))
+    answered["cells"][-1]["source"] = "A **broadcast** join.\n\n" + words("markdown")
+    path = course.submitted / "alice" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(answered), encoding="utf-8")
+    taken = ingest(course, course.assignment(ASSIGNMENT), "alice")
+    record = factories.record("alice", written=taken.written)
+    assert not write_gradebook(course, ASSIGNMENT, [record]).failed
+    assert read_hand_grading(course, ASSIGNMENT)["alice"].waiting == {QUESTION}
+
+    def grade(page: Any) -> None:
+        guide = page.locator("blockquote").inner_text()
+        assert "Names the join that moves no rows of the large table." in guide
+        assert page.locator(".nbgrader_cell strong", has_text="broadcast").count() == 1
+        page.fill(f"#{QUESTION}-comment", "What if it grows?")
+        page.fill(f"input#{QUESTION}", "2")
+        with page.expect_response(lambda answer: "/api/grade/" in answer.url):
+            page.press(f"input#{QUESTION}", "Tab")
+
+    with _served(course) as server:
+        listed = viewer.look(f"{server}/formgrader/gradebook/{ASSIGNMENT}/{ASSIGNMENT}")
+        assert "Submission #1" in listed.text
+        seen = viewer.use(f"{server}/formgrader/submissions/{_id(course, 'alice')}/", grade)
+    assert seen.ran == set()
+    assert seen.dialogs == []
+    assert seen.asked_of(SINK) == []
+    by_hand = read_hand_grading(course, ASSIGNMENT)["alice"]
+    assert by_hand.points == {QUESTION: 2.0}
+    assert by_hand.comments == {QUESTION: "What if it grows?"}
+    assert by_hand.waiting == frozenset()
+    page = feedback_page(record, course, "en", by_hand)
+    assert "10 of 11" in page
+    assert "What if it grows?" in page
 
 
 def _loud_cells() -> tuple[Any, ...]:
