@@ -38,6 +38,10 @@ TARGET_BYTES = 512 << 20
     help="Submissions in the class.",
 )  # fmt: skip
 @click.option(
+    "--stock", type=click.IntRange(1, 999), metavar="N",
+    help="Submissions of the class that the stock tools grade, one after the other. Default: all.",
+)  # fmt: skip
+@click.option(
     "--jobs", type=click.IntRange(1, 256),
     help="Submissions that Shardwork judges at once. Default: as `shardwork grade` has it.",
 )  # fmt: skip
@@ -73,6 +77,7 @@ TARGET_BYTES = 512 << 20
 def main(
     assignments: tuple[str, ...],
     students: int,
+    stock: int | None,
     jobs: int | None,
     tools: tuple[str, ...],
     results: Path,
@@ -102,7 +107,7 @@ def main(
         else:
             names = assignments or tuple(a.name for a in course.config.assignments)
             chosen = [Tool(tool) for tool in tools] or list(Tool)
-            report = _compare(Path(folder), names, students, jobs, chosen, note)
+            report = _compare(Path(folder), names, students, stock or students, jobs, chosen, note)
             _show(report, results, label)
             if report.problems:
                 sys.exit(ExitCode.FINDINGS)
@@ -112,6 +117,7 @@ def _compare(
     folder: Path,
     names: Sequence[str],
     students: int,
+    stock: int,
     jobs: int | None,
     tools: Sequence[Tool],
     note: str,
@@ -121,7 +127,7 @@ def _compare(
 
     progress = Console(stderr=True)
     described = machine()
-    classroom = Classroom(folder, names, students)
+    classroom = Classroom(folder, names, students, min(stock, students))
     runs: list[Run] = []
     where: list[Where] = []
     problems: list[str] = []

@@ -38,11 +38,15 @@ class Graded(msgspec.Struct, frozen=True):
 
 
 class Classroom:
-    """One class, laid out for all three tools below a folder of its own."""
+    """One class, laid out for all three tools below a folder of its own.
 
-    def __init__(self, folder: Path, assignments: Sequence[str], students: int) -> None:
+    The stock tools grade the first `stock` of the class.
+    """
+
+    def __init__(self, folder: Path, assignments: Sequence[str], students: int, stock: int) -> None:
         self._folder = folder
         self._students = names_of_students(students)
+        self._sampled = self._students[:stock]
         self.course: Course = copy_course(folder / "course")
         self._stock = stock_course(folder / "stock", assignments)
         self._texts = {}
@@ -50,7 +54,7 @@ class Classroom:
             text = reference_text(self.course, self.course.assignment(name))
             self._texts[name] = text
             hand_in(self.course.submitted, name, self._students, text)
-            hand_in(self._stock / "submitted", name, self._students, text)
+            hand_in(self._stock / "submitted", name, self._sampled, text)
 
     def shardwork(self, assignment: str, jobs: int) -> Graded:
         """Grade with the real command, hand back everything, and read the records."""
@@ -92,7 +96,7 @@ class Classroom:
                 "--no-config", "--no-requirements", "--no-environment"]  # fmt: skip
         _checked(run(pack, folder, environment()))
         each, right = [], 0
-        for path in hand_in(folder, assignment, self._students, self._texts[assignment]):
+        for path in hand_in(folder, assignment, self._sampled, self._texts[assignment]):
             results = folder / "results" / path.parents[1].name
             results.mkdir(parents=True)
             command = [program, "run", "--no-logo", "--autograder", "autograder.zip",
@@ -107,7 +111,7 @@ class Classroom:
         return Run(
             assignment=assignment,
             tool=tool,
-            submissions=len(self._students),
+            submissions=len(self._students if tool is Tool.SHARDWORK else self._sampled),
             right=right,
             at_once=at_once,
             wall_s=round(sum(one.wall_s for one in spent), 2),
