@@ -36,6 +36,18 @@ course = {
             "seed": 20262,
             "exercises": [
                 {
+                    "name": "plan_chunks",
+                    "points": 5,
+                    "minutes": 25,
+                    "track": "core",
+                    "weights": {
+                        "test_budget": 3,
+                        "test_few_blocks": 2,
+                        "test_one_step": 2,
+                        "test_nothing_computed": 2,
+                    },
+                },
+                {
                     "name": "tree",
                     "points": 5,
                     "minutes": 30,

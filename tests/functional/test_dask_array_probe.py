@@ -84,6 +84,14 @@ def test_sizes_that_dask_does_not_know_are_none() -> None:
     assert probe.compute_array(x[x > 0]).tolist() == [1.0] * 6
 
 
+def test_dask_rechunks_in_one_call_or_in_steps_below_a_limit() -> None:
+    x = probe.blocks(lambda *_: 1.0, ((10,) * 8, (10,) * 8, (10,) * 8), "<f8")
+    chunks = ((80,), (2,) * 40, (20,) * 4)
+    direct, stepwise = probe.rechunked(x, chunks, None), probe.rechunked(x, chunks, 8 * 80 * 40)
+    assert direct.chunks == stepwise.chunks == chunks
+    assert probe.graph(stepwise)["tasks"] > probe.graph(direct)["tasks"]
+
+
 def test_a_result_without_axes_is_an_array_too() -> None:
     total = probe.compute_array(da.ones((2, 2)).sum())
     assert isinstance(total, np.ndarray)

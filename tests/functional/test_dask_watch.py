@@ -75,6 +75,16 @@ def test_a_sum_keeps_no_block_and_a_second_use_keeps_them_all() -> None:
     assert found["largest_bytes"] == block
 
 
+def test_blocks_that_are_run_and_dropped_are_not_put_together() -> None:
+    block = 8 * 1000 * 10
+    x = probe.random(0, ((1000,) * 20, (10,)), 0.0, 1.0)
+    probe.watch()
+    probe.run(x.rechunk((2000, 10)))
+    found = probe.watched()
+    assert found["largest_bytes"] == 2 * block
+    assert 4 * block <= found["peak_bytes"] < 4.1 * block
+
+
 def test_inputs_of_a_running_task_count_although_they_are_dropped_when_it_ends() -> None:
     # two blocks and what they are joined to are alive at once
     a, b = (dask.delayed(np.full)(1000, float(i)) for i in range(2))

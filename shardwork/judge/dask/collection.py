@@ -45,6 +45,10 @@ class Collection(Handle):
         """Describe the graph after optimisation, without computing anything."""
         return typed(self._dialogue.ask("dask.graph", self), GraphShape)
 
+    def run(self) -> None:
+        """Compute, one task at a time, and drop each result: for `dask.watch` to look at."""
+        self._dialogue.ask("dask.run", self)
+
     def layers(self) -> list[Layer]:
         """List the layers as they were built, inputs before results."""
         return typed(self._dialogue.ask("dask.layers", self), list[Layer])

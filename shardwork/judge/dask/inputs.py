@@ -67,6 +67,10 @@ class Dask:
         """
         return self._array("dask.blocks", load, _sizes(chunks), dtype)
 
+    def rechunked(self, x: Array, chunks: Chunks, limit_bytes: int | None = None) -> Array:
+        """Rechunk `x` in one call, to compare with: what Dask itself makes of these chunks."""
+        return self._array("dask.rechunked", x, _sizes(chunks), limit_bytes)
+
     def random(
         self, seed: int, chunks: Chunks, *, offset: float = 0.0, scale: float = 1.0
     ) -> Array:

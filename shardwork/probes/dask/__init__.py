@@ -8,7 +8,14 @@ settings of `shardwork.lab.dask_settings`.
 from __future__ import annotations
 
 from shardwork.lab.dask_settings import pin_dask
-from shardwork.probes.dask.arrays import array_layout, array_of, blocks, compute_array, random
+from shardwork.probes.dask.arrays import (
+    array_layout,
+    array_of,
+    blocks,
+    compute_array,
+    random,
+    rechunked,
+)
 from shardwork.probes.dask.damage import damage_parquet, repair_parquet
 from shardwork.probes.dask.frames import (
     compute_frame,
@@ -17,7 +24,7 @@ from shardwork.probes.dask.frames import (
     frame_layout,
     parquet,
 )
-from shardwork.probes.dask.graphs import compute, delayed_calls, graph, layers, payload
+from shardwork.probes.dask.graphs import compute, delayed_calls, graph, layers, payload, run
 from shardwork.probes.dask.plans import describe_expr
 from shardwork.probes.dask.watching import watch, watched
 
@@ -41,7 +48,9 @@ __all__ = [
     "parquet",
     "payload",
     "random",
+    "rechunked",
     "repair_parquet",
+    "run",
     "watch",
     "watched",
 ]

@@ -58,6 +58,12 @@ def random(seed: int, chunks: Chunks, offset: float, scale: float) -> object:
     return _array(tasks, chunks, np.dtype("f8"))
 
 
+@question("dask.rechunked")
+def rechunked(array: Any, chunks: Chunks, limit_bytes: int | None) -> object:
+    """Rechunk an array in one call; `limit_bytes` bounds the blocks of Dask's own steps."""
+    return array.rechunk(chunks, block_size_limit=limit_bytes)
+
+
 @question("dask.array_layout")
 def array_layout(array: Any) -> dict[str, Any]:
     """Describe chunks and type; a size that Dask does not know is None."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import cloudpickle
 import dask
-from dask._task_spec import Task, convert_legacy_graph
+from dask._task_spec import Task, TaskRef, convert_legacy_graph
+from dask.core import flatten
 from dask.utils import key_split
 
 from shardwork.probes.server import question
@@ -30,6 +31,25 @@ def compute(collection: Any) -> object:
     """Compute a collection with the synchronous scheduler: one task at a time, in this thread."""
     (result,) = dask.compute(collection, scheduler="sync")
     return result
+
+
+@question("dask.run")
+def run(collection: Any) -> None:
+    """Compute a collection, one task at a time, and drop every result as soon as it is there.
+
+    For `watch`: nothing is put together in the end, and what is alive is what the graph needs.
+    """
+    (better,) = dask.optimize(collection)
+    tasks = dict(convert_legacy_graph(dict(better.__dask_graph__())))
+    drops = []
+    for number, key in enumerate(flatten(better.__dask_keys__())):
+        drops.append(("drop", number))
+        tasks[drops[-1]] = Task(drops[-1], _drop, TaskRef(key))
+    dask.get(tasks, drops)
+
+
+def _drop(_: object) -> None:
+    """Let go of a result."""
 
 
 @question("dask.graph")
