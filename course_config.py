@@ -72,6 +72,18 @@ course = {
                         "test_table_once": 3,
                     },
                 },
+                {
+                    "name": "top_k",
+                    "points": 5,
+                    "minutes": 40,
+                    "track": "full",
+                    "weights": {
+                        "test_values": 2,
+                        "test_partial_results": 3,
+                        "test_computes_nothing": 2,
+                        "test_meta": 2,
+                    },
+                },
             ],
             "written": [{"name": "choose_cluster", "points": 4, "minutes": 15, "track": "core"}],
             "limits": {"cell_s": 40, "call_s": 20, "total_s": 400, "memory_mb": 3072},

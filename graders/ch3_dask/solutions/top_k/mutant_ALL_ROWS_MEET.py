@@ -1,0 +1,10 @@
+def top_k(ddf, key, col, k):
+    if k < 1:
+        raise ValueError("k must be 1 or more")
+
+    def largest(part):
+        part = part[[key, col]].dropna()
+        return part.sort_values(col, ascending=False).groupby(key).head(k)
+
+    whole = ddf.repartition(npartitions=1)
+    return whole.map_partitions(largest, meta=ddf._meta[[key, col]])

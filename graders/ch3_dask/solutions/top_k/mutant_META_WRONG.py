@@ -1,0 +1,11 @@
+def top_k(ddf, key, col, k):
+    if k < 1:
+        raise ValueError("k must be 1 or more")
+
+    def largest(part):
+        part = part[[key, col]].dropna()
+        return part.sort_values(col, ascending=False).groupby(key).head(k)
+
+    meta = {key: "object", col: "float64"}
+    local = ddf.map_partitions(largest, meta=meta)
+    return local.repartition(npartitions=1).map_partitions(largest, meta=meta)
