@@ -23,8 +23,8 @@ def animals():
 @test_case(
     name="values",
     success_message="The two heaviest animals of each kind are right.",
-    failure_message="For nine animals in three partitions, the two heaviest of each kind are wrong. "
-    "Work them out by hand, then look at compute().",
+    failure_message="For nine animals in three partitions, the two heaviest of each kind are "
+    "wrong. Work them out by hand, then look at compute().",
 )
 def test_values(top_k):
     result = top_k(animals(), "kind", "kilos", 2)
