@@ -7,6 +7,7 @@ or a grader; the modules further down the path do, and hold them against this.
 from __future__ import annotations
 
 import enum
+import functools
 import runpy
 import traceback
 from datetime import datetime
@@ -106,6 +107,21 @@ class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return exercise
         raise KeyError(name)
 
+    def of_track(self, track: Track) -> Assignment:
+        """Return the assignment with what a release of `track` holds: `full` is everything."""
+        if track is Track.FULL:
+            return self
+        return msgspec.structs.replace(
+            self,
+            exercises=tuple(e for e in self.exercises if e.track is track),
+            written=tuple(q for q in self.written if q.track is track),
+        )
+
+    @property
+    def minutes(self) -> int:
+        """What a good student needs for all of it."""
+        return sum(e.minutes for e in self.exercises) + sum(q.minutes for q in self.written)
+
     @property
     def max_points(self) -> float:
         """What the exercises are worth: what is judged. Written questions are not counted."""
@@ -121,6 +137,22 @@ class CourseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     languages: Annotated[tuple[Language, ...], Meta(min_length=1)] = ("en",)
     """The first is the language that the source notebooks are written in."""
     isolation: Isolation = Isolation.BUBBLEWRAP
+    track: Track = Track.FULL
+    """What `shardwork release` gives out unless it is told otherwise."""
+
+
+class _ReleasedMarks(msgspec.Struct):
+    track: Track = Track.FULL
+
+
+class _ReleasedMetadata(msgspec.Struct):
+    shardwork: _ReleasedMarks = msgspec.field(default_factory=_ReleasedMarks)
+
+
+class _Released(msgspec.Struct):
+    """What of a released notebook says which track it is."""
+
+    metadata: _ReleasedMetadata
 
 
 class Course:
@@ -144,7 +176,26 @@ class Course:
         self.gradebook = root / "gradebook.db"
 
     def assignment(self, name: str) -> Assignment:
-        """Return the assignment `name`; NothingMatched names those there are."""
+        """Return the assignment `name` as it is released: with what is in its track.
+
+        NothingMatched names the assignments there are.
+        """
+        return self.whole(name).of_track(self.track(name))
+
+    def track(self, name: str) -> Track:
+        """Return the track in which the assignment is released, so is handed in and graded.
+
+        As long as there is no release, it is the one in `course_config.py`.
+        """
+        path = self.release / self.config.languages[0] / name / f"{name}.ipynb"
+        try:
+            status = path.stat()
+            return _released_track(path, status.st_mtime_ns, status.st_size)
+        except (OSError, msgspec.DecodeError):  # whoever needs the release says so
+            return self.config.track
+
+    def whole(self, name: str) -> Assignment:
+        """Return the assignment `name` with everything that is written for it."""
         for assignment in self.config.assignments:
             if assignment.name == name:
                 return assignment
@@ -155,6 +206,11 @@ class Course:
 
     def source_notebook(self, assignment: str) -> Path:
         return self.source / assignment / f"{assignment}.ipynb"
+
+
+@functools.lru_cache(maxsize=64)
+def _released_track(path: Path, _mtime_ns: int, _size: int) -> Track:
+    return msgspec.json.decode(path.read_bytes(), type=_Released).metadata.shardwork.track
 
 
 def load_course(root: Path | None = None) -> Course:

@@ -177,7 +177,7 @@ def collect_secrets(course: Course, assignment: str) -> Secrets:
 
 def _hidden_texts(course: Course, assignment: str) -> Iterator[HiddenText]:
     nb = load_source(course, assignment)
-    for exercise in course.assignment(assignment).exercises:
+    for exercise in course.whole(assignment).exercises:
         source = solution_cell(nb, exercise.name).source
         lines = source.split("\n")
         place = f"solution cell {exercise.name}"
@@ -215,7 +215,7 @@ def _public_tokens(course: Course, assignment: str) -> list[str]:
     nb = load_source(course, assignment)
     starters = [
         starter_source(solution_cell(nb, exercise.name).source)
-        for exercise in course.assignment(assignment).exercises
+        for exercise in course.whole(assignment).exercises
     ]
     return [token for starter in starters for token in [*TOKEN.findall(starter), "\n"]]
 

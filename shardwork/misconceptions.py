@@ -47,7 +47,7 @@ def load_misconceptions(course: Course, assignment: str) -> Misconceptions:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CourseError(f"{path}: {error}. Correct the file and try again.") from error
-    known = {exercise.name for exercise in course.assignment(assignment).exercises}
+    known = {exercise.name for exercise in course.whole(assignment).exercises}
     found: Misconceptions = {}
     for exercise, codes in table.items():
         if exercise not in known:

@@ -18,7 +18,7 @@ import enum
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -85,7 +85,7 @@ def load_source(course: Course, assignment: str) -> Notebook:
     """
     path = course.source_notebook(assignment)
     nb = read_notebook(path)
-    found = problems(nb, course.assignment(assignment))
+    found = problems(nb, course.whole(assignment))
     if found:
         listed = "\n".join(f"  - {problem}" for problem in found)
         raise CourseError(f"{path} is not as a source notebook must be:\n{listed}")
@@ -202,6 +202,21 @@ def starter_source(source: str) -> str:
     cell = nbformat.v4.new_code_cell(source, metadata={"nbgrader": {"solution": True}})
     cleared, _ = ClearSolutions().preprocess_cell(cell, {"language": "python"}, 0)
     return str(cleared.source)
+
+
+def without(nb: Notebook, names: Collection[str]) -> Notebook:
+    """Return a copy without the cells of these exercises and written questions.
+
+    The cells of `key_stats` are `key_stats`, `test_key_stats` and all whose id begins `key_stats-`.
+    """
+    rest = copy.copy(nb)
+    rest.cells = [cell for cell in nb.cells if owner(cell) not in names]
+    return rest
+
+
+def owner(cell: Cell) -> str:
+    """Return the name of the exercise or question that the cell's id would make it part of."""
+    return str(cell.id).partition("-")[0].removeprefix("test_")
 
 
 def written_cells(nb: Notebook) -> dict[str, Cell]:

@@ -31,9 +31,9 @@ from shardwork.catalogue import (
     map_public_check,
     translate_notebook,
 )
-from shardwork.course import Course
+from shardwork.course import Assignment, Course, Track
 from shardwork.errors import CourseError, NothingMatched
-from shardwork.notebook import Notebook, load_source
+from shardwork.notebook import Notebook, load_source, without
 
 IGNORED = (".OTTER_LOG", ".ipynb_checkpoints", "__pycache__", "*.pyc", ".DS_Store", "*~")
 """Traces of work in a source folder; never released."""
@@ -55,19 +55,29 @@ class Compiled:
     counts: Counts | None
 
 
-def compile_release(course: Course, assignment: str, language: str) -> Compiled:
+def compile_release(
+    course: Course, assignment: str, language: str, track: Track | None = None
+) -> Compiled:
     """Compile one assignment in one language; nothing in the course folder is written.
+
+    `track` defaults to the one in `course_config.py`. A release of the core track holds the cells
+    and public checks of its exercises and questions, and whatever belongs to none.
 
     Raises CourseError if the source, a catalogue or a public check is wrong, or nbgrader refuses.
     Changes the working directory while nbgrader runs, so it is not for threads.
     """
-    course.assignment(assignment)
+    track = track or course.config.track
+    if not course.whole(assignment).of_track(track).exercises:
+        raise CourseError(
+            f'{assignment} has no exercise of the {track.value} track. Give one `"track": '
+            f'"{track.value}"` in course_config.py.'
+        )
     if language not in course.config.languages:
         known = ", ".join(course.config.languages)
         raise NothingMatched(f"The course is not given in {language!r}; it is given in: {known}.")
     with tempfile.TemporaryDirectory(prefix="shardwork-release-") as folder:
         root = Path(folder)
-        _stage(course, assignment, language, root / "source" / assignment)
+        _stage(course, assignment, language, track, root / "source" / assignment)
         _generate(root, assignment, database=None)
         files = _read_tree(root / "release" / assignment)
     counts = None
@@ -127,6 +137,8 @@ def write_release(course: Course, compiled: Compiled) -> bool:
 def register_assignment(course: Course, assignment: str) -> None:
     """Enter an assignment, in the course's first language, into the gradebook (`gradebook.db`).
 
+    It is entered in the track in which it is released.
+
     Creates the gradebook if there is none. Repeating it is harmless: cells and points are updated,
     submissions and grades stay. Raises CourseError if nbgrader refuses, as it does when cells were
     added or removed after submissions came in. Changes the working directory while it runs.
@@ -134,7 +146,8 @@ def register_assignment(course: Course, assignment: str) -> None:
     config = course.assignment(assignment)
     with tempfile.TemporaryDirectory(prefix="shardwork-register-") as folder:
         root = Path(folder)
-        _stage(course, assignment, course.config.languages[0], root / "source" / assignment)
+        language, track = course.config.languages[0], course.track(assignment)
+        _stage(course, assignment, language, track, root / "source" / assignment)
         url = f"sqlite:///{course.gradebook}?timeout=60"
         _generate(root, assignment, database=url, course_id=course.config.id)
     from nbgrader.api import Gradebook
@@ -145,19 +158,26 @@ def register_assignment(course: Course, assignment: str) -> None:
         gradebook.update_or_create_assignment(assignment, duedate=due)
 
 
-def _stage(course: Course, assignment: str, language: str, folder: Path) -> None:
-    """Write the translated source of an assignment into `folder`."""
+def _stage(course: Course, assignment: str, language: str, track: Track, folder: Path) -> None:
+    """Write the translated source of one track of an assignment into `folder`."""
     source = course.source / assignment
-    nb = load_source(course, assignment)
+    whole = course.whole(assignment)
+    kept = _names(whole.of_track(track))
+    left_out = _names(whole) - kept
+    nb = without(load_source(course, assignment), left_out)
     translated = language != course.config.languages[0]
     catalogue = load_catalogue(course, language, assignment)
     if translated:
         nb = translate_notebook(nb, catalogue)
     nb.metadata.shardwork["language"] = language
+    if track is not Track.FULL:
+        nb.metadata.shardwork["track"] = track.value
     folder.mkdir(parents=True)
     _write_notebook(nb, folder / f"{assignment}.ipynb")
     for path in _released_files(source):
         name = path.relative_to(source)
+        if name.parts[0] == PUBLIC_CHECKS and path.suffix == ".py" and path.stem in left_out:
+            continue
         if path == course.source_notebook(assignment):
             continue
         if path.suffix == ".ipynb":
@@ -172,6 +192,10 @@ def _stage(course: Course, assignment: str, language: str, folder: Path) -> None
             target.write_text(text, encoding="utf-8")
         else:
             shutil.copyfile(path, target)
+
+
+def _names(assignment: Assignment) -> set[str]:
+    return {e.name for e in assignment.exercises} | {q.name for q in assignment.written}
 
 
 def _write_notebook(nb: Notebook, path: Path) -> None:

@@ -34,10 +34,12 @@ def command(assignments: tuple[str, ...], jobs: int | None, force: bool) -> Exit
     course = demo_course(current_course(), force=force)
     surprises: list[str] = []
     for name in assignments or tuple(a.name for a in course.config.assignments):
-        assignment = course.assignment(name)
-        outcome = release_assignment(course, name, course.config.languages, check=False)
+        outcome = release_assignment(
+            course, name, course.config.languages, check=False, asked=course.config.track
+        )
         if outcome is not ExitCode.DONE:
             return outcome
+        assignment = course.assignment(name)
         pupils = make_class(course, assignment)
         changed = hand_in(course, assignment, pupils)
         click.echo(

@@ -35,7 +35,7 @@ def command(assignments: tuple[str, ...], languages: tuple[str, ...], dry_run: b
             )
     names = assignments or tuple(a.name for a in course.config.assignments)
     for name in names:
-        course.assignment(name)
+        course.whole(name)
     for name in names:
         for language in languages or others:
             if dry_run:

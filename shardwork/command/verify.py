@@ -79,7 +79,7 @@ def command(
     rows: list[verifying.Row] = []
     missing: list[str] = []
     for name, exercises in _chosen(course, assignments):
-        assignment = course.assignment(name)
+        assignment = course.whole(name)
         matrix = verifying.verify(
             course,
             assignment,
@@ -108,7 +108,7 @@ def _chosen(course: Course, names: tuple[str, ...]) -> list[tuple[str, list[str]
     chosen = []
     for word in wanted:
         name, _, exercise = word.partition("/")
-        assignment = course.assignment(name)
+        assignment = course.whole(name)
         known = [e.name for e in assignment.exercises]
         if exercise and exercise not in known:
             raise NothingMatched(

@@ -19,6 +19,10 @@ from tests.functional.small_course import LESSON, make_small_course, source_note
 pytestmark = pytest.mark.functional
 
 NAME = "ch0_lists"
+TRACKS = (
+    "ch0_lists   core: exercises 0, written questions 0, 0 minutes; "
+    "full (released): exercises 2, written questions 0, 10 minutes"
+)
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -186,10 +190,15 @@ def test_release_writes_every_language_and_counts_its_translations(run, course):
     assert run("release") == (
         0,
         "ch0_lists   en   written\n"
-        "ch0_lists   ja   written   6 translated, 7 missing, 0 outdated\n",
+        "ch0_lists   ja   written   6 translated, 7 missing, 0 outdated\n"
+        f"{TRACKS}\n",
         "",
     )
-    assert run("release", NAME, "--language", "en") == (0, "ch0_lists   en   unchanged\n", "")
+    assert run("release", NAME, "--language", "en") == (
+        0,
+        f"ch0_lists   en   unchanged\n{TRACKS}\n",
+        "",
+    )
     assert (course.release / "ja" / NAME / "tests/halves.py").is_file()
 
 
