@@ -24,6 +24,7 @@ import pytest
 from shardwork import batch
 from shardwork.course import Course, Isolation, load_course
 from shardwork.handback import hand_back
+from shardwork.notebook import fill
 from shardwork.record import Record, Verdict
 from shardwork.recordfile import read_record, record_path
 from shardwork.sandbox import isolation
@@ -111,6 +112,28 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Course, Run]:
     hand_in(course, NO_NOTEBOOK, "I could not save it.\n")
     hand_in(course, BAD_NAME, answered(RIGHT))
     return course, run
+
+
+def test_a_class_that_was_released_the_core_track_is_judged_on_nothing_else(
+    tmp_path: Path,
+) -> None:
+    course = make_tiny_course(tmp_path / "course", released=False)
+    total = '"name": "total", "points": 4, '
+    assert total in CONFIG
+    write(course.root / "course_config.py", CONFIG.replace(total, f'{total}"track": "core", '))
+    assert shardwork(course, "release", "--track", "core").code == 0
+    path = course.release / "en" / NAME / f"{NAME}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    assert [c.id for c in notebook.cells if "largest" in c.id] == []
+    hand_in(course, "alice", fill(notebook, {"total": RIGHT["total"]}))
+    run = grade(load_course(course.root))
+    assert run.code == 0, run.err
+    assert (run.lines["alice"]["points"], run.lines["alice"]["max_points"]) == (4.0, 4.0)
+    judged = record(course, "alice")
+    assert [result.name for result in judged.exercises] == ["total"]
+    assert judged.notices == ()
+    verified = shardwork(course, "verify", f"{NAME}/largest", "--seeds", "1", "--json")
+    assert [row["kind"] for row in json.loads(verified.out)["rows"]] == ["reference", "starter"]
 
 
 @pytest.fixture(scope="module")
