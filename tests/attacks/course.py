@@ -394,6 +394,9 @@ def make_course(root: Path, tokens: Tokens) -> Course:
             "title": name,
             "seed": 7,
             "exercises": [{"name": e, "points": p, "minutes": 5} for e, p in exercises.items()],
+            "written": [{"name": WRITTEN[name], "points": 2, "minutes": 5}]
+            if name in WRITTEN
+            else [],
             "limits": LIMITS[name],
             "cluster": {"spark_master": "local[2]" if name == "spark" else None},
         }
@@ -453,7 +456,7 @@ def source_notebook(assignment: str) -> NotebookNode:
         check = f'grader.check("{exercise}")'
         cells.append(_code(f"test_{exercise}", check, grade=True, locked=True, points=points))
     if assignment in WRITTEN:
-        cells.append(_written(WRITTEN[assignment]))
+        cells += _written(WRITTEN[assignment])
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata = nbformat.from_dict(
         {
@@ -505,11 +508,15 @@ def _added(name: str, source: str) -> NotebookNode:
     return nbformat.v4.new_code_cell(source, id=name)
 
 
-def _written(name: str) -> NotebookNode:
+def _written(name: str) -> list[NotebookNode]:
     meta: dict[str, Any] = {"grade": True, "locked": False, "solution": True, "task": False}
     meta["points"] = 2
     meta |= {"grade_id": name, "schema_version": 3, "cell_type": "markdown"}
-    return nbformat.v4.new_markdown_cell("Your answer.", id=name, metadata={"nbgrader": meta})
+    guide = "It depends on the data.\n\n### Rubric\n\n- **2 points.** Says on what it depends."
+    return [
+        nbformat.v4.new_markdown_cell("What do you think, and why?", id=f"{name}-task"),
+        nbformat.v4.new_markdown_cell(guide, id=name, metadata={"nbgrader": meta}),
+    ]
 
 
 def _code(grade_id: str, source: str, **marks: Any) -> NotebookNode:
