@@ -73,6 +73,17 @@ course = {
                     },
                 },
                 {
+                    "name": "smooth",
+                    "points": 5,
+                    "minutes": 35,
+                    "track": "full",
+                    "weights": {
+                        "test_values": 4,
+                        "test_neighbours": 2,
+                        "test_nothing_computed": 2,
+                    },
+                },
+                {
                     "name": "top_k",
                     "points": 5,
                     "minutes": 40,

@@ -84,6 +84,19 @@ def test_sizes_that_dask_does_not_know_are_none() -> None:
     assert probe.compute_array(x[x > 0]).tolist() == [1.0] * 6
 
 
+def test_one_block_loads_what_it_needs() -> None:
+    loaded: list[tuple[int, ...]] = []
+
+    def load(*index: int) -> float:
+        loaded.append(index)
+        return 1.0
+
+    x = probe.blocks(load, ((4,) * 5, (4,) * 5), "<f8")
+    halo = x.map_overlap(lambda block: block, depth=1, boundary="none", meta=x._meta)
+    assert probe.compute_array(probe.block_of(halo, [2, 2])).shape == (4, 4)
+    assert sorted(loaded) == [(i, j) for i in (1, 2, 3) for j in (1, 2, 3)]
+
+
 def test_dask_rechunks_in_one_call_or_in_steps_below_a_limit() -> None:
     x = probe.blocks(lambda *_: 1.0, ((10,) * 8, (10,) * 8, (10,) * 8), "<f8")
     chunks = ((80,), (2,) * 40, (20,) * 4)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from shardwork.judge.dask.collection import Collection
+from shardwork.judge.handle import handle
 from shardwork.judge.observed import typed
 
 
@@ -29,6 +30,11 @@ class Array(Collection):
     def layout(self) -> ArrayLayout:
         """Describe chunks and type, without computing anything."""
         return typed(self._dialogue.ask("dask.array_layout", self), ArrayLayout)
+
+    def block(self, *index: int) -> Array:
+        """Return one block; computing it takes those blocks of the inputs that it needs."""
+        found = self._dialogue.ask("dask.block_of", self, list(index))
+        return handle(self._dialogue, found, Array, "block")
 
     def compute(self) -> np.ndarray[Any, Any]:
         """Compute, one task at a time; at most 24 MiB, which the array itself must say."""

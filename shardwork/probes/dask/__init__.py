@@ -11,6 +11,7 @@ from shardwork.lab.dask_settings import pin_dask
 from shardwork.probes.dask.arrays import (
     array_layout,
     array_of,
+    block_of,
     blocks,
     compute_array,
     random,
@@ -33,6 +34,7 @@ pin_dask()
 __all__ = [
     "array_layout",
     "array_of",
+    "block_of",
     "blocks",
     "compute",
     "compute_array",

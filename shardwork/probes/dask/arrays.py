@@ -64,6 +64,12 @@ def rechunked(array: Any, chunks: Chunks, limit_bytes: int | None) -> object:
     return array.rechunk(chunks, block_size_limit=limit_bytes)
 
 
+@question("dask.block_of")
+def block_of(array: Any, index: list[int]) -> object:
+    """Return one block of an array, as an array; computing it takes only what it needs."""
+    return array.blocks[tuple(index)]
+
+
 @question("dask.array_layout")
 def array_layout(array: Any) -> dict[str, Any]:
     """Describe chunks and type; a size that Dask does not know is None."""
