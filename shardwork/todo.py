@@ -95,7 +95,7 @@ def answers_to_grade(name: str, submissions: int, language: Language) -> ToDo:
     """Return the one line for all the answers to a written question that wait to be graded."""
     say = language.say
     return ToDo(
-        str(say("{count} submissions", count=submissions)),
+        str(say("Submissions: {count}", count=submissions)),
         plain_line(name, 120),
         str(say("Their answers to this written question wait to be graded by hand.")),
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from shardwork.course import load_course
+from shardwork.notebook import load_source, owner
 
 pytestmark = pytest.mark.functional
 
@@ -59,6 +61,18 @@ def test_exercises_stand_in_the_order_of_the_chapter(chapter: str) -> None:
     listed = [name for name, row in rows(chapter).items() if row.state != "coming"]
     whole = load_course(REPOSITORY).whole(chapter)
     assert listed == [e.name for e in whole.exercises] + [q.name for q in whole.written]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_notebook_has_the_exercises_in_this_order_and_the_written_question_last(
+    chapter: str,
+) -> None:
+    course = load_course(REPOSITORY)
+    whole = course.whole(chapter)
+    expected = [e.name for e in whole.exercises] + [q.name for q in whole.written]
+    owners = [owner(cell) for cell in load_source(course, chapter).cells]
+    found = [name for name, _ in itertools.groupby(owners) if name in expected]
+    assert found == expected
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -288,7 +288,7 @@ def test_the_report_counts_what_waits_in_one_line(course: Course) -> None:
     assert figures.mean == 2.0
     assert report.answers_waiting == 2
     assert [(to_do.student, to_do.subject) for to_do in report.to_do] == [
-        ("e", "submission"), ("2 submissions", QUESTION),
+        ("e", "submission"), ("Submissions: 2", QUESTION),
     ]  # fmt: skip
     assert {row.student: [s.state for s in row.written] for row in report.rows} == {
         "a": ["waiting"], "b": ["graded"], "c": ["waiting"], "d": ["not answered"], "e": [],
