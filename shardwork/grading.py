@@ -9,7 +9,7 @@ from shardwork.judge.faults import GraderFault, StudentFault
 from shardwork.judge.instruments import AllReduce, Instrument, Refusal
 from shardwork.judge.observed import close, same, typed
 from shardwork.judge.prepared import once_per_seed
-from shardwork.judge.spark import Plan, PlanNode, Rdd, SparkFrame
+from shardwork.judge.spark import Plan, PlanNode, Rdd, SparkFrame, Storage
 from shardwork.judge.student import GLOO_ALLREDUCE
 from shardwork.judge.torch import Module
 from shardwork.record import Cause
@@ -32,6 +32,7 @@ __all__ = [
     "Rdd",
     "Refusal",
     "SparkFrame",
+    "Storage",
     "StudentFault",
     "blame",
     "close",

@@ -16,6 +16,7 @@ _NAMES = {
     "spark.frame": "a Spark DataFrame",
     "spark.session": "a SparkSession",
     "spark.context": "a SparkContext",
+    "spark.level": "a StorageLevel",
     "dask.delayed": "a Delayed",
     "dask.array": "a Dask array",
     "dask.bag": "a Dask bag",

@@ -62,6 +62,7 @@ KINDS = {
     "pyspark.core.rdd.RDD": "spark.rdd",
     "pyspark.sql.session.SparkSession": "spark.session",
     "pyspark.sql.dataframe.DataFrame": "spark.frame",
+    "pyspark.storagelevel.StorageLevel": "spark.level",
     "dask.delayed.Delayed": "dask.delayed",
     "dask.array.core.Array": "dask.array",
     "dask.bag.core.Bag": "dask.bag",

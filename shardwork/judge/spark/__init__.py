@@ -1,20 +1,28 @@
 """What a grader sees of Spark: handles of its objects, their plans, and a watch on what it runs."""
 
 from shardwork.judge.spark.activity import Activity, StageActivity
+from shardwork.judge.spark.cache import Cache, Kept, Level, Questions, Seen, Source, Storage
 from shardwork.judge.spark.fixture import Spark
 from shardwork.judge.spark.handles import Context, Rdd, RddShape, Session, SparkFrame
 from shardwork.judge.spark.plan import LogicalNode, Plan, PlanNode
 
 __all__ = [
     "Activity",
+    "Cache",
     "Context",
+    "Kept",
+    "Level",
     "LogicalNode",
     "Plan",
     "PlanNode",
+    "Questions",
     "Rdd",
     "RddShape",
+    "Seen",
     "Session",
+    "Source",
     "Spark",
     "SparkFrame",
     "StageActivity",
+    "Storage",
 ]

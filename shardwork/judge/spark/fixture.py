@@ -11,6 +11,7 @@ from shardwork.judge.faults import GraderFault, InputsFailed, StudentFault
 from shardwork.judge.handle import handle
 from shardwork.judge.observed import typed
 from shardwork.judge.spark.activity import Activity
+from shardwork.judge.spark.cache import Cache, Function
 from shardwork.judge.spark.handles import Context, Rdd, Session, SparkFrame
 
 Rows = Sequence[tuple[Any, ...]]
@@ -21,6 +22,8 @@ class Spark:
 
     def __init__(self, dialogue: Dialogue) -> None:
         self._dialogue = dialogue
+        self.cache = Cache(dialogue)
+        """What is persisted, and inputs for exercises about it."""
 
     def rdd(self, partitions: list[list[Any]]) -> Rdd:
         """Make an RDD of exactly these partitions (uneven and empty ones, too)."""
@@ -49,6 +52,15 @@ class Spark:
             raise GraderFault(f"a table of {files} files")
         made = self._dialogue.make("spark.parquet", schema, list(rows), list(partition_by), files)
         return typed(made, str)
+
+    def aggregate(self, kind: str) -> Function:
+        """Return an aggregate of one double column, made with `pandas_udf`: a kind of sum.
+
+        "root of squares", or "decibels" (ten times the logarithm of the sum of the powers). Both
+        give the same for their own results on parts as for all values at once.
+        """
+        made = self._dialogue.make("spark.aggregate", kind)
+        return handle(self._dialogue, made, Function, "aggregate")
 
     def session(self) -> Session:
         """Return the notebook's session, to be passed to a student's function."""
