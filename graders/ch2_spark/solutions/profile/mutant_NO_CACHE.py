@@ -1,0 +1,2 @@
+def profile(df, questions, level):
+    return {name: question(df) for name, question in questions.items()}
