@@ -188,7 +188,8 @@ def _docstring_literal(literal: str, value: str, text: str, indent: str) -> str:
     if raw and '"""' not in text and not text.endswith(('"', "\\")):
         mark, body = 'r"""', text
     else:
-        mark, body = '"""', text.replace("\\", "\\\\").replace('"""', '\\"""')
+        # Of any run of quotes the last two stay as they are: no three are left to end the literal.
+        mark, body = '"""', re.sub('"(?="")', r'\\"', text.replace("\\", "\\\\"))
         if body.endswith('"'):
             body = body[:-1] + '\\"'
     lines = body.split("\n")

@@ -119,6 +119,7 @@ def test_a_docstring_inside_the_solution_region_is_not_offered():
 @example('a """ b', '"""Old."""')
 @example('a """ b', 'r"""Old."""')
 @example("ends with a \\", 'r"""Old."""')
+@example('""""\\', '"""Old."""')
 @given(
     st.text(alphabet="ab\\\"'\n 日\t{}", max_size=40).map(inspect.cleandoc).filter(str.strip),
     st.sampled_from(['"""Old."""', "'Old.'", 'r"""Old."""', '"""\n    Old.\n    """']),
