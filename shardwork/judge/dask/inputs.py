@@ -162,9 +162,10 @@ class Dask:
 
         Each has a parameter `setting`, a whole number. Column 0 of X holds the numbers of the rows,
         column i what stage i puts there: the number of its fit. The instrument is called with
-        `"fit", name, setting, rows, before` and answers a number, and with `"score", number of the
-        model's fit, rows, before` and answers the score; `before` are the different combinations of
-        the numbers of the fits that made these rows.
+        `running, "fit", name, setting, rows, before` and answers a number, and with `running,
+        "score", number of the model's fit, rows, before` and answers the score. `running` is the
+        number of computations of Dask that run; `before` are the different combinations of the
+        numbers of the fits that made these rows.
         """
         made = self._dialogue.make("dask.learning.pipeline", record, stages)
         return handle(self._dialogue, made[0], Estimator, "pipeline")

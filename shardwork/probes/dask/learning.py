@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.pipeline import Pipeline
 
+from shardwork.probes.dask import watching
 from shardwork.probes.dask.portable import Portable
 from shardwork.probes.server import question
 
@@ -21,7 +22,12 @@ Rows = np.ndarray[Any, Any]
 @question("dask.learning.pipeline")
 def pipeline(record: Any, stages: list[str]) -> list[object]:
     """Return `Pipeline([(stages[0], Stage), ..., ("model", Model)])`; see `Stage` for the data."""
-    told = Portable(record, "record")
+    watching.running()  # counts from here on, also the first computation
+
+    def tell(*args: object) -> object:
+        return record(watching.running(), *args)
+
+    told = Portable(tell, "record")
     steps: list[tuple[str, object]] = [
         (name, Stage(told, name, place)) for place, name in enumerate(stages, 1)
     ]
