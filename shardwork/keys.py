@@ -25,7 +25,8 @@ _ENGINE = ("wire", "sandbox", "inside", "probes", "judge", "lab", "grading.py", 
            "notebookfile.py", "java.py", "spark_archive.py", "plaintext.py",
            "judging.py")  # fmt: skip
 _LIBRARIES = ("pyspark", "dask", "distributed", "dask-ml", "scikit-learn", "torch", "numpy",
-              "pandas", "pyarrow", "otter-grader", "jupyter-client", "ipykernel", "pytest", "msgspec")  # fmt: skip
+              "pandas", "pyarrow", "otter-grader", "jupyter-client", "ipykernel", "pytest",
+              "msgspec")  # fmt: skip
 
 
 def files_digest(root: Path | None) -> str:
