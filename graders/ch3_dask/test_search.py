@@ -18,12 +18,12 @@ from collections import Counter
 
 from shardwork.grading import Instrument, Refusal, blame
 
-PATIENCE = 400
-"""Questions without progress. The reference makes progress within 3, two cores both busy: 9."""
+PATIENCE = 250
+"""Questions without progress. The reference needed 2 at most, with a load of 20 on two cores."""
 QUIET = 4
 """Questions without progress after which a search is taken to have all it wants in flight."""
 QUIET_BEFORE_GOOD = 30
-"""The same where a single draw too late is a mistake."""
+"""The same where a single draw too late is a mistake, and a right search must not be hurried."""
 MOST_DRAWS = 200
 """No search here needs more than 40; an endless iterator must not fill the judge's memory."""
 DATA_BYTES = 200_000
