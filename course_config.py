@@ -134,6 +134,18 @@ course = {
                     },
                 },
                 {
+                    "name": "pca_stream",
+                    "points": 5,
+                    "minutes": 45,
+                    "track": "full",
+                    "weights": {
+                        "test_values": 2,
+                        "test_far_from_zero": 2,
+                        "test_one_pass": 2,
+                        "test_memory": 2,
+                    },
+                },
+                {
                     "name": "grid_search",
                     "points": 5,
                     "minutes": 30,

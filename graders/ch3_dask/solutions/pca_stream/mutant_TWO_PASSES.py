@@ -1,0 +1,11 @@
+def pca_stream(x, k):
+    if k < 1 or k > x.shape[1]:
+        raise ValueError("k")
+    mean = x.mean(axis=0).compute()
+
+    def products(block):
+        return (block - mean).T @ (block - mean)
+
+    parts = [delayed(products)(block) for block in x.to_delayed().ravel()]
+    scatter = delayed(sum)(parts).compute()
+    return mean, np.linalg.eigh(scatter)[1].T[::-1][:k]
