@@ -121,6 +121,31 @@ course = {
                     },
                 },
                 {
+                    "name": "load",
+                    "points": 5,
+                    "minutes": 25,
+                    "track": "full",
+                    "weights": {
+                        "test_rows": 2,
+                        "test_reads_at_compute": 2,
+                        "test_rows_that_are_not_read": 3,
+                        "test_columns_that_are_not_read": 2,
+                    },
+                },
+                {
+                    "name": "indexed",
+                    "points": 6,
+                    "minutes": 35,
+                    "track": "full",
+                    "weights": {
+                        "test_index": 2,
+                        "test_divisions": 3,
+                        "test_one_shuffle": 2,
+                        "test_join_rows": 2,
+                        "test_join_moves_little": 3,
+                    },
+                },
+                {
                     "name": "search",
                     "points": 7,
                     "minutes": 45,
