@@ -9,7 +9,7 @@ from shardwork.judge.faults import GraderFault, StudentFault
 from shardwork.judge.instruments import AllReduce, Instrument, Refusal
 from shardwork.judge.observed import close, same, typed
 from shardwork.judge.prepared import once_per_seed
-from shardwork.judge.spark import Plan, PlanNode, Rdd, SparkFrame, Storage
+from shardwork.judge.spark import FittedModel, Plan, PlanNode, Rdd, SparkFrame, Storage
 from shardwork.judge.student import GLOO_ALLREDUCE
 from shardwork.judge.torch import Module
 from shardwork.record import Cause
@@ -21,6 +21,7 @@ __all__ = [
     "Cause",
     "Delayed",
     "Estimator",
+    "FittedModel",
     "Frame",
     "GraderFault",
     "GraphRun",

@@ -66,6 +66,7 @@ _KINDS = frozenset(
     {
         "an RDD",
         "a Spark DataFrame",
+        "a fitted model of MLlib",
         "a SparkSession",
         "a SparkContext",
         "a Delayed",

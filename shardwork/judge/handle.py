@@ -14,6 +14,7 @@ H = TypeVar("H", bound="Handle")
 _NAMES = {
     "spark.rdd": "an RDD",
     "spark.frame": "a Spark DataFrame",
+    "spark.model": "a fitted model of MLlib",
     "spark.session": "a SparkSession",
     "spark.context": "a SparkContext",
     "spark.level": "a StorageLevel",

@@ -63,6 +63,7 @@ KINDS = {
     "pyspark.sql.session.SparkSession": "spark.session",
     "pyspark.sql.dataframe.DataFrame": "spark.frame",
     "pyspark.storagelevel.StorageLevel": "spark.level",
+    "pyspark.ml.base.Model": "spark.model",
     "dask.delayed.Delayed": "dask.delayed",
     "dask.array.core.Array": "dask.array",
     "dask.bag.core.Bag": "dask.bag",

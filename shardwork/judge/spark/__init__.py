@@ -2,14 +2,20 @@
 
 from shardwork.judge.spark.activity import Activity, StageActivity
 from shardwork.judge.spark.cache import Cache, Kept, Level, Questions, Seen, Source, Storage
+from shardwork.judge.spark.files import CatalogTable, DataFile, Folder
 from shardwork.judge.spark.fixture import Spark
 from shardwork.judge.spark.handles import Context, Rdd, RddShape, Session, SparkFrame
+from shardwork.judge.spark.models import FittedModel, Stage
 from shardwork.judge.spark.plan import LogicalNode, Plan, PlanNode
 
 __all__ = [
     "Activity",
     "Cache",
+    "CatalogTable",
     "Context",
+    "DataFile",
+    "FittedModel",
+    "Folder",
     "Kept",
     "Level",
     "LogicalNode",
@@ -23,6 +29,7 @@ __all__ = [
     "Source",
     "Spark",
     "SparkFrame",
+    "Stage",
     "StageActivity",
     "Storage",
 ]

@@ -12,7 +12,9 @@ from shardwork.judge.handle import handle
 from shardwork.judge.observed import typed
 from shardwork.judge.spark.activity import Activity
 from shardwork.judge.spark.cache import Cache, Function
+from shardwork.judge.spark.files import CatalogTable, Folder
 from shardwork.judge.spark.handles import Context, Rdd, Session, SparkFrame
+from shardwork.judge.spark.models import FittedModel
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -61,6 +63,26 @@ class Spark:
         """
         made = self._dialogue.make("spark.aggregate", kind)
         return handle(self._dialogue, made, Function, "aggregate")
+
+    def folder(self) -> Folder:
+        """Return a path in the sandbox at which there is nothing yet, for a table."""
+        return Folder(self._dialogue, typed(self._dialogue.make("spark.folder"), str))
+
+    def table(self, name: str) -> CatalogTable:
+        """Return the table of this name in the catalog, which need not be there yet."""
+        return CatalogTable(self._dialogue, name)
+
+    def model(self, value: object, name: str) -> FittedModel:
+        """Return the handle of a fitted model that is one part of what the function `name` gave.
+
+        Raises StudentFault if `value` is something else.
+        """
+        return handle(self._dialogue, value, FittedModel, name)
+
+    def setting(self, name: str) -> str | None:
+        """Return a setting of the session, None if it has no value."""
+        found = self._dialogue.ask("spark.setting", name)
+        return None if found is None else typed(found, str)
 
     def session(self) -> Session:
         """Return the notebook's session, to be passed to a student's function."""

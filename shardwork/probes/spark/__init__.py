@@ -5,6 +5,16 @@ else; `tests/functional/test_spark_*probe.py` pin what it relies on. Importing t
 its questions.
 """
 
-from shardwork.probes.spark import activity, aggregates, cache, frame, plan, rdd, session
+from shardwork.probes.spark import (
+    activity,
+    aggregates,
+    cache,
+    files,
+    frame,
+    models,
+    plan,
+    rdd,
+    session,
+)
 
-__all__ = ["activity", "aggregates", "cache", "frame", "plan", "rdd", "session"]
+__all__ = ["activity", "aggregates", "cache", "files", "frame", "models", "plan", "rdd", "session"]

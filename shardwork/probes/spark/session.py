@@ -33,3 +33,10 @@ def set_conf(name: str, value: str | None) -> str | None:
     else:
         conf.set(name, value)
     return None if before is None else str(before)
+
+
+@question("spark.setting")
+def setting(name: str) -> str | None:
+    """Return the value of a setting of the session, its default if it was not set."""
+    value = lab.spark().conf.get(name, None)
+    return None if value is None else str(value)
