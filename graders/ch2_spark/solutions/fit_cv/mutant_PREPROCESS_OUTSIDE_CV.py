@@ -1,0 +1,32 @@
+from pyspark.ml import Pipeline
+from pyspark.ml.evaluation import RegressionEvaluator
+from pyspark.ml.feature import OneHotEncoder, StandardScaler, StringIndexer, VectorAssembler
+from pyspark.ml.regression import LinearRegression
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+
+
+def fit_cv(trips, grid, folds):
+    if not grid:
+        raise ValueError("grid is empty")
+    if folds < 2:
+        raise ValueError("there must be two folds or more")
+    train = trips.where("fold IS NOT NULL")
+    prepare = [
+        StringIndexer(inputCol="district", outputCol="place", handleInvalid="keep"),
+        OneHotEncoder(inputCol="place", outputCol="flags"),
+        VectorAssembler(inputCols=["km", "kg"], outputCol="measures"),
+        StandardScaler(inputCol="measures", outputCol="scaled"),
+        VectorAssembler(inputCols=["scaled", "flags"], outputCol="features"),
+    ]
+    line = LinearRegression(labelCol="minutes", standardization=False)
+    search = CrossValidator(
+        estimator=line,
+        estimatorParamMaps=ParamGridBuilder().addGrid(line.regParam, grid).build(),
+        evaluator=RegressionEvaluator(labelCol="minutes"),
+        numFolds=folds,
+        foldCol="fold",
+    )
+    prepared = Pipeline(stages=prepare).fit(train)
+    found = search.fit(prepared.transform(train))
+    model = Pipeline(stages=[*prepared.stages, found.bestModel]).fit(train)
+    return model, dict(zip(grid, found.avgMetrics))

@@ -1,0 +1,16 @@
+def write_table(df, path, keys, rows_per_file):
+    if not keys:
+        raise ValueError("keys is empty")
+    if rows_per_file < 1:
+        raise ValueError("rows_per_file must be at least 1")
+    for values in df.select(*keys).distinct().collect():
+        part = df
+        for key in keys:
+            part = part.where(part[key].eqNullSafe(values[key]))
+        writer = part.repartition(*keys).write.mode("overwrite").partitionBy(*keys)
+        writer = writer.option("partitionOverwriteMode", "dynamic")
+        writer.option("maxRecordsPerFile", rows_per_file).parquet(path)
+
+
+def write_bucketed(df, table, key, buckets):
+    df.repartition(buckets, key).write.mode("overwrite").bucketBy(buckets, key).saveAsTable(table)
