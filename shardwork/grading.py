@@ -6,6 +6,7 @@ The fixtures `student`, `rng`, `seed`, `spark`, `dask` and `torch` come by name,
 from shardwork.judge.blame import OracleBank, blame
 from shardwork.judge.dask import Array, Delayed, Estimator, Frame, GraphRun
 from shardwork.judge.faults import GraderFault, StudentFault
+from shardwork.judge.handle import Function
 from shardwork.judge.instruments import AllReduce, Instrument, Refusal
 from shardwork.judge.observed import close, same, typed
 from shardwork.judge.prepared import once_per_seed
@@ -23,6 +24,7 @@ __all__ = [
     "Estimator",
     "FittedModel",
     "Frame",
+    "Function",
     "GraderFault",
     "GraphRun",
     "Instrument",

@@ -6,10 +6,12 @@ from typing import ClassVar, TypeVar
 
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import StudentFault
+from shardwork.judge.observed import typed
 from shardwork.record import Cause
 from shardwork.wire import Opaque, Ref
 
 H = TypeVar("H", bound="Handle")
+T = TypeVar("T")
 
 _NAMES = {
     "spark.rdd": "an RDD",
@@ -40,6 +42,16 @@ class Handle:
         self.ref = ref
 
 
+class Function(Handle):
+    """A function, or anything else that can be called, in the sandbox."""
+
+    kind = "function"
+
+    def value(self, *args: object, as_: type[T]) -> T:
+        """Call it; return its value, which must be of type `as_`. Raises StudentFault."""
+        return typed(self._dialogue.ask("notebook.apply", self, *args), as_)
+
+
 def handle(dialogue: Dialogue, value: object, kind: type[H], name: str) -> H:
     """Wrap a reference as a handle of type `kind`. Raises StudentFault if it is something else."""
     if isinstance(value, Ref) and value.kind == kind.kind:
@@ -48,6 +60,26 @@ def handle(dialogue: Dialogue, value: object, kind: type[H], name: str) -> H:
         Cause.WRONG_TYPE,
         "`{name}` should return {wanted}; it returned {found}.",
         evidence={"name": name, "wanted": _NAMES[kind.kind], "found": describe_type(value)},
+    )
+
+
+def handles(
+    dialogue: Dialogue, value: object, kinds: tuple[type[Handle], ...], name: str
+) -> tuple[Handle, ...]:
+    """Wrap a tuple of references, one for each of `kinds`. Raises StudentFault."""
+    if not isinstance(value, (tuple, list)):
+        raise StudentFault(
+            Cause.WRONG_TYPE,
+            "`{name}` should return {wanted}; it returned {found}.",
+            evidence={"name": name, "wanted": "a `tuple`", "found": describe_type(value)},
+        )
+    if len(value) != len(kinds):
+        raise StudentFault(
+            Cause.WRONG_TYPE, "The result has another form than asked: {problem}.",
+            evidence={"problem": f"Expected `tuple` of length {len(kinds)}, got {len(value)}"},
+        )  # fmt: skip
+    return tuple(
+        handle(dialogue, item, kind, name) for item, kind in zip(value, kinds, strict=True)
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import StudentFault
-from shardwork.judge.handle import H, handle
+from shardwork.judge.handle import H, Handle, handle, handles
 from shardwork.judge.observed import typed
 from shardwork.record import Cause
 from shardwork.wire import Ref
@@ -23,9 +23,29 @@ class Student:
     def __init__(self, dialogue: Dialogue) -> None:
         self._dialogue = dialogue
 
-    def call(self, name: str, *args: object, returns: type[H], **kwargs: object) -> H:
-        """Call the student's function `name`; it must return an object of the handle's kind."""
-        return handle(self._dialogue, self._dialogue.call(name, args, kwargs), returns, name)
+    @overload
+    def call(self, name: str, *args: object, returns: type[H], **kwargs: object) -> H: ...
+
+    @overload
+    def call(
+        self, name: str, *args: object, returns: tuple[type[Handle], ...], **kwargs: object
+    ) -> tuple[Any, ...]: ...
+
+    def call(
+        self,
+        name: str,
+        *args: object,
+        returns: type[H] | tuple[type[Handle], ...],
+        **kwargs: object,
+    ) -> H | tuple[Any, ...]:
+        """Call the student's function `name`; it must return an object of the handle's kind.
+
+        With a tuple of kinds it must return a tuple of such objects.
+        """
+        value = self._dialogue.call(name, args, kwargs)
+        if isinstance(returns, tuple):
+            return handles(self._dialogue, value, returns, name)
+        return handle(self._dialogue, value, returns, name)
 
     def value(self, name: str, *args: object, as_: type[T], **kwargs: object) -> T:
         """Call the student's function `name`; return its value, which must be of type `as_`."""

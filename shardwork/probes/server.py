@@ -18,7 +18,6 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from types import FunctionType
 from typing import Any, Literal
 
 from shardwork.wire import (
@@ -160,8 +159,7 @@ class Server:
                 value = self._call_ranks(asked)
             else:
                 args = [self._decode(arg) for arg in asked.args]
-                ours = self._define if asked.question == "notebook.define" else None
-                value = (ours or find_question(asked.question))(*args)
+                value = (self._ours(asked.question) or find_question(asked.question))(*args)
             self._send(Returned(asked.number, self._encode(value)))
         except Missing as error:
             self._send(Raised(asked.number, "missing", ["NameError"], _bounded(str(error))))
@@ -170,6 +168,12 @@ class Server:
             self._send(Raised(asked.number, "unsendable", [], _bounded(str(error))))
         except BaseException as error:  # SystemExit and KeyboardInterrupt of student code, too
             self._send(self._describe(asked.number, error, place))
+
+    def _ours(self, name: str) -> Question | None:
+        """Return the function for a question about the notebook itself."""
+        if name == "notebook.define":
+            return self._define
+        return _apply if name == "notebook.apply" else None
 
     def _define(self, source: str) -> None:
         """Run another solution cell in the notebook's namespace (`shardwork verify`)."""
@@ -238,7 +242,7 @@ class Server:
             tensor: Any = value
             return Tensor(tensor.detach().cpu().numpy().copy())
         kind = next((KINDS[name] for name in names if name in KINDS), None)
-        if kind is None and isinstance(value, FunctionType):
+        if kind is None and callable(value) and not isinstance(value, type):
             kind = "function"
         if kind is None:
             return Opaque(names[0])
@@ -294,6 +298,11 @@ class Server:
             line if line is not None and 1 <= line <= MAX_LINE else None,
             next((int(note[1]) for note in notes if note), None),
         )
+
+
+def _apply(function: Callable[..., object], *args: object) -> object:
+    """Call a function that the student's function has returned."""
+    return function(*args)
 
 
 class Elsewhere:

@@ -1,10 +1,10 @@
 """What a grader sees of Spark: handles of its objects, their plans, and a watch on what it runs."""
 
-from shardwork.judge.spark.activity import Activity, StageActivity
+from shardwork.judge.spark.activity import Activity, Closure, Sent, StageActivity
 from shardwork.judge.spark.cache import Cache, Kept, Level, Questions, Seen, Source, Storage
 from shardwork.judge.spark.files import CatalogTable, DataFile, Folder
 from shardwork.judge.spark.fixture import Spark
-from shardwork.judge.spark.handles import Context, Rdd, RddShape, Session, SparkFrame
+from shardwork.judge.spark.handles import Context, CountedRdd, Rdd, RddShape, Session, SparkFrame
 from shardwork.judge.spark.models import FittedModel, Stage
 from shardwork.judge.spark.plan import LogicalNode, Plan, PlanNode
 
@@ -12,7 +12,9 @@ __all__ = [
     "Activity",
     "Cache",
     "CatalogTable",
+    "Closure",
     "Context",
+    "CountedRdd",
     "DataFile",
     "FittedModel",
     "Folder",
@@ -25,6 +27,7 @@ __all__ = [
     "Rdd",
     "RddShape",
     "Seen",
+    "Sent",
     "Session",
     "Source",
     "Spark",

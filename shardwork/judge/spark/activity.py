@@ -1,4 +1,4 @@
-"""What Spark ran inside a `with spark.watch()` block."""
+"""What Spark ran inside a `with spark.watch()` block, or sent in a `with spark.closures()` one."""
 
 from __future__ import annotations
 
@@ -42,3 +42,24 @@ class Activity(msgspec.Struct):
     """The most shuffle records that one task read."""
     by_stage: tuple[StageActivity, ...] = ()
     """The stages that ran, by number: a stage comes after those that it reads from."""
+
+
+class Closure(msgspec.Struct, frozen=True):
+    """A function that was pickled for the Python workers, with all that it refers to."""
+
+    pickled_bytes: int
+    """Before Spark itself broadcasts what is larger than 1 MiB."""
+    broadcasts: int
+    """The broadcast variables that it refers to."""
+
+
+class Sent(msgspec.Struct):
+    """What goes to the workers in a `with spark.closures()` block; filled in when it ends."""
+
+    closures: tuple[Closure, ...] = ()
+    broadcasts_made: int = 0
+    """How often somebody called `sc.broadcast`."""
+
+    @property
+    def largest_bytes(self) -> int:
+        return max((closure.pickled_bytes for closure in self.closures), default=0)

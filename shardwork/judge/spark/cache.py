@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from shardwork.judge.dialogue import Dialogue
-from shardwork.judge.handle import Handle, handle
+from shardwork.judge.handle import Function, Handle, handle
 from shardwork.judge.observed import typed
 from shardwork.judge.spark.handles import SparkFrame
 
@@ -25,12 +25,6 @@ class Level(Handle):
     """A `StorageLevel` in the sandbox, to be given to the student's function."""
 
     kind = "spark.level"
-
-
-class Function(Handle):
-    """A function in the sandbox."""
-
-    kind = "function"
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -8,12 +8,12 @@ from typing import Any
 
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import GraderFault, InputsFailed, StudentFault
-from shardwork.judge.handle import handle
+from shardwork.judge.handle import Function, handle
 from shardwork.judge.observed import typed
-from shardwork.judge.spark.activity import Activity
-from shardwork.judge.spark.cache import Cache, Function
+from shardwork.judge.spark.activity import Activity, Sent
+from shardwork.judge.spark.cache import Cache
 from shardwork.judge.spark.files import CatalogTable, Folder
-from shardwork.judge.spark.handles import Context, Rdd, Session, SparkFrame
+from shardwork.judge.spark.handles import Context, CountedRdd, Rdd, Session, SparkFrame
 from shardwork.judge.spark.models import FittedModel
 
 Rows = Sequence[tuple[Any, ...]]
@@ -31,6 +31,11 @@ class Spark:
         """Make an RDD of exactly these partitions (uneven and empty ones, too)."""
         made = self._dialogue.make("spark.rdd", partitions)
         return handle(self._dialogue, made, Rdd, "rdd")
+
+    def counted_rdd(self, partitions: list[list[Any]]) -> CountedRdd:
+        """Make an RDD as `rdd` does; its handle tells how many records were read from it."""
+        made = self._dialogue.make("spark.counted_rdd", partitions)
+        return handle(self._dialogue, made, CountedRdd, "rdd")
 
     def frame(self, schema: str, rows: Rows, *, partitions: int | Sequence[int] = 2) -> SparkFrame:
         """Make a DataFrame of `rows` in exactly so many partitions.
@@ -98,6 +103,20 @@ class Spark:
         Asked in the sandbox: the hash of a str depends on that process's PYTHONHASHSEED.
         """
         return typed(self._dialogue.make("spark.hash_partitions", keys, n), list[list[Any]])
+
+    @contextlib.contextmanager
+    def closures(self) -> Iterator[Sent]:
+        """Measure what goes to the Python workers for what is made and run inside the block."""
+        sent = Sent()
+        self._dialogue.make("spark.listen")
+        try:
+            yield sent
+        except BaseException:
+            with contextlib.suppress(InputsFailed, StudentFault):
+                self._dialogue.ask("spark.heard")
+            raise
+        found = typed(self._dialogue.ask("spark.heard"), Sent)
+        sent.closures, sent.broadcasts_made = found.closures, found.broadcasts_made
 
     @contextlib.contextmanager
     def conf(self, name: str, value: str) -> Iterator[None]:

@@ -41,6 +41,18 @@ class Rdd(Handle):
         """Describe partitions, partitioner and lineage, without running a job."""
         return typed(self._dialogue.ask("spark.rdd_shape", self), RddShape)
 
+    def number(self) -> int:
+        """Return Spark's number of this RDD, by which `spark.cache.kept()` names it."""
+        return typed(self._dialogue.ask("spark.rdd_number", self), int)
+
+
+class CountedRdd(Rdd):
+    """An input that counts the records that tasks read from it."""
+
+    def records_read(self) -> int:
+        """Return how many records were read so far; one that is read twice counts twice."""
+        return typed(self._dialogue.ask("spark.records_read", self), int)
+
 
 class SparkFrame(Handle):
     """A Spark DataFrame in the sandbox.

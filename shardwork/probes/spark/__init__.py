@@ -9,6 +9,7 @@ from shardwork.probes.spark import (
     activity,
     aggregates,
     cache,
+    closures,
     files,
     frame,
     models,
@@ -17,4 +18,15 @@ from shardwork.probes.spark import (
     session,
 )
 
-__all__ = ["activity", "aggregates", "cache", "files", "frame", "models", "plan", "rdd", "session"]
+__all__ = [
+    "activity",
+    "aggregates",
+    "cache",
+    "closures",
+    "files",
+    "frame",
+    "models",
+    "plan",
+    "rdd",
+    "session",
+]

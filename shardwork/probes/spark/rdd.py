@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from shardwork import lab
 from shardwork.probes.server import question
+
+_READ: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+"""The accumulators of counted RDDs."""
 
 
 @question("spark.rdd")
@@ -15,13 +20,30 @@ def make_rdd(partitions: list[list[object]]) -> Any:
     if not partitions:
         return context.emptyRDD()
 
-    def records(index: int, _: object) -> Any:
-        return iter(partitions[index])
+    # One list for each slice, not in a closure: that would travel with all functions put upon it.
+    return context.parallelize(partitions, len(partitions)).flatMap(lambda records: records)
 
-    # `parallelize` slices a list evenly; uneven and empty partitions need their own indices.
-    return context.parallelize(range(len(partitions)), len(partitions)).mapPartitionsWithIndex(
-        records
-    )
+
+@question("spark.counted_rdd")
+def make_counted_rdd(partitions: list[list[object]]) -> Any:
+    """Make an RDD of exactly these partitions; `spark.records_read` tells how much was read."""
+    read = lab.spark().sparkContext.accumulator(0)
+
+    def count(records: Iterable[object]) -> Iterator[object]:
+        for record in records:
+            read.add(1)
+            yield record
+
+    plain: Any = make_rdd(partitions)
+    rdd = plain.mapPartitions(count)
+    _READ[rdd] = read
+    return rdd
+
+
+@question("spark.records_read")
+def records_read(rdd: Any) -> int:
+    """Return how many records of a counted RDD were read, by tasks that succeeded."""
+    return int(_READ[rdd].value)
 
 
 @question("spark.collect")
@@ -48,6 +70,12 @@ def rdd_shape(rdd: Any) -> dict[str, int | bool | None]:
         "default_partitioner": getattr(partitioner, "partitionFunc", None) is portable_hash,
         "shuffles": _count_shuffles(rdd._jrdd.rdd()),
     }
+
+
+@question("spark.rdd_number")
+def rdd_number(rdd: Any) -> int:
+    """Return Spark's own number of an RDD."""
+    return int(rdd.id())
 
 
 @question("spark.hash_partitions")
