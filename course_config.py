@@ -25,6 +25,25 @@ course = {
                     },
                 },
                 {
+                    "name": "pagerank",
+                    "points": 8,
+                    "minutes": 60,
+                    "track": "full",
+                    "weights": {"test_values": 3, "test_links_stay": 3},
+                },
+                {
+                    "name": "enrich",
+                    "points": 5,
+                    "minutes": 25,
+                    "track": "full",
+                    "weights": {
+                        "test_values": 2,
+                        "test_bad_count": 3,
+                        "test_one_stage": 3,
+                        "test_small_closures": 3,
+                    },
+                },
+                {
                     "name": "salted_join",
                     "points": 6,
                     "minutes": 45,

@@ -1,0 +1,16 @@
+def pagerank(links, iters, parts):
+    if iters < 0 or parts < 1:
+        raise ValueError("iters must be 0 or more and parts 1 or more")
+    ends = links.flatMap(lambda link: [(link[0], {link[1]}), (link[1], set())])
+    graph = ends.reduceByKey(lambda a, b: a | b, parts).persist()
+    n = max(1, graph.count())
+    ranks = graph.mapValues(lambda _: 1 / n)
+    for _ in range(iters):
+        shares = graph.join(ranks, parts).flatMap(
+            lambda row: [(row[0], 0.0)] + [(t, row[1][1] / len(row[1][0])) for t in row[1][0]]
+        )
+        ranks = shares.reduceByKey(lambda a, b: a + b, parts)
+        ranks = ranks.mapValues(lambda share: 0.15 / n + 0.85 * share)
+    ranks.persist().count()
+    graph.unpersist()
+    return ranks
