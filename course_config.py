@@ -44,6 +44,24 @@ course = {
                     },
                 },
                 {
+                    "name": "clean",
+                    "points": 5,
+                    "minutes": 30,
+                    "weights": {"test_values": 3, "test_expressions_only": 3},
+                },
+                {
+                    "name": "revenue",
+                    "points": 5,
+                    "minutes": 30,
+                    "track": "core",
+                    "weights": {
+                        "test_values": 2,
+                        "test_one_day": 2,
+                        "test_needed_columns": 2,
+                        "test_condition_in_the_files": 3,
+                    },
+                },
+                {
                     "name": "salted_join",
                     "points": 6,
                     "minutes": 45,

@@ -124,6 +124,26 @@ def test_a_table_lies_in_the_sessions_own_folder() -> None:
     assert len(list(path.glob("*.parquet"))) == 1
 
 
+def test_what_is_damaged_cannot_be_read_and_the_rest_can() -> None:
+    """Of two files in a folder the first holds n < 100, the second n >= 100."""
+    rows = [(n + 100 * odd, "text", "day 1") for n in range(50) for odd in (0, 1)]
+    rows += [(n, "text", "day 2") for n in range(100)]
+    path = frame.make_parquet("n int, note string, day string", rows, ["day"], 2)
+    frame.damage_parquet(path, "day=day 2", None, None)
+    frame.damage_parquet(path, "day=day 1", ["note"], None)
+    frame.damage_parquet(path, "day=day 1", None, ["n", 100, 1000])
+    table = lab.spark().read.parquet(path)
+    readable = table.filter("day = 'day 1' and n >= 100").select("n")
+    assert len(frame.rows(readable)) == 50
+    for unreadable in (
+        table.filter("n >= 100").select("n"),
+        table.filter("day = 'day 1' and n >= 100"),
+        table.filter("day = 'day 1' and n + 0 >= 100").select("n"),
+    ):
+        with pytest.raises(Exception, match="FAILED_READ_FILE|Parquet"):
+            frame.rows(unreadable)
+
+
 def test_a_setting_is_restored_to_what_it_was_or_to_its_default() -> None:
     conf = lab.spark().conf
     default = conf.get("spark.sql.autoBroadcastJoinThreshold")

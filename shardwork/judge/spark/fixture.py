@@ -89,6 +89,27 @@ class Spark:
         found = self._dialogue.ask("spark.setting", name)
         return None if found is None else typed(found, str)
 
+    def damage_parquet(
+        self,
+        path: str,
+        *,
+        folders: str = ".",
+        columns: Sequence[str] | None = None,
+        outside: tuple[str, float, float] | None = None,
+    ) -> None:
+        """Make data of a table unreadable; footers stay whole, so it can be opened and planned.
+
+        folders: a pattern of folders inside the table, `"day=2026-01-0[1-3]"`.
+        columns: what is damaged there, by name; None: all of it.
+        outside: `(column, low, high)`: only blocks of rows without any of low <= column <= high.
+        A result that is right proves that nothing damaged was read.
+        """
+        names = None if columns is None else list(columns)
+        where = None if outside is None else list(outside)
+        made = self._dialogue.make("spark.damage_parquet", path, folders, names, where)
+        if not typed(made, int):
+            raise GraderFault("nothing in the table was there to be damaged")
+
     def session(self) -> Session:
         """Return the notebook's session, to be passed to a student's function."""
         return handle(self._dialogue, self._dialogue.make("spark.session"), Session, "session")

@@ -47,7 +47,24 @@ def make_parquet(schema: str, rows: Rows, partition_by: list[str], files: int) -
     path = Path(tempfile.mkdtemp(prefix="table-", dir=scratch_folder())) / "table"
     frame: Any = make_frame(schema, parts)
     frame.write.parquet(path.as_uri(), partitionBy=partition_by or None)
+    # Spark checks these sums of every 512 bytes: a damaged column would make a whole footer unread.
+    for sums in path.rglob(".*.crc"):
+        sums.unlink()
     return str(path)
+
+
+@question("spark.damage_parquet")
+def damage_parquet(
+    path: str, folders: str, columns: list[str] | None, outside: list[Any] | None
+) -> int:
+    """Make data of the files in the folders that match a pattern unreadable; return how much.
+
+    Footers stay whole, so the table can be opened and planned. See `shardwork.probes.dask.damage`.
+    """
+    from shardwork.probes.dask.damage import damage_parquet as damage
+
+    # Only files that lie in a folder themselves are damaged: a table without folders is "."
+    return sum(damage(str(one), columns, outside) for one in sorted(Path(path).glob(folders)))  # type: ignore[misc]
 
 
 @question("spark.frame_rows")
