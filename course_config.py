@@ -62,6 +62,18 @@ course = {
                     },
                 },
                 {
+                    "name": "report",
+                    "points": 5,
+                    "minutes": 35,
+                    "weights": {
+                        "test_every_order_stays": 2,
+                        "test_newest_version": 2,
+                        "test_small_side_travels": 2,
+                        "test_large_sides_stay": 2,
+                        "test_shuffled_once": 2,
+                    },
+                },
+                {
                     "name": "salted_join",
                     "points": 6,
                     "minutes": 45,

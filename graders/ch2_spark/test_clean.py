@@ -5,7 +5,6 @@ What it returns is held against every known wrong way at once; how, against Spar
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from decimal import Decimal
 
@@ -159,10 +158,13 @@ def test_expressions_only(student, spark, rng):
     python = plan.python_nodes
     pandas = any(node.python and node.python.eval_type not in (100, 101) for node in python)
     assert not python, blame("PANDAS_UDF" if pandas else "PY_UDF", nodes=len(python))
-    assert not plan.new_rdds(given.plan()), blame("RDD_MAP")
-    assert not plan.has("LocalTableScan"), blame(
+    new = plan.new_rdds(given.plan())
+    # To guess a schema, `toDF` looks at the first row; who collects looks at all three partitions.
+    collected = bool(new) and during_call.tasks >= 3
+    assert not (collected or plan.has("LocalTableScan")), blame(
         because="The rows were brought to the driver and sent out again."
     )
+    assert not new, blame("RDD_MAP")
     assert during_call.jobs == 0, blame(
         because="The call itself ran {jobs} Spark jobs; it should run none.", jobs=during_call.jobs
     )
@@ -175,12 +177,10 @@ def test_no_shuffle(student, spark, rng):
     frame = student.call("clean", spark.frame(DDL, rows, partitions=sizes), returns=SparkFrame)
     with spark.watch() as action:
         parts = frame.partitions(list[list[tuple[int, str | None, str | None, str | None]]])
-    starts = [0, 40, 40, len(rows)]
-    right = [
-        [row[0] for row in rows[a:b] if row[3] != "cancelled"]
-        for a, b in itertools.pairwise(starts)
-    ]
+    given = [{row[0] for row in part} for part in (rows[:40], [], rows[40:])]
     assert action.shuffle_write_bytes == 0, blame(because="Computing the result shuffles rows.")
-    assert [sorted(row[0] for row in part) for part in parts] == [sorted(p) for p in right], blame(
+    found = [{row[0] for row in part} for part in parts]
+    assert any(found), blame(because="The result has no rows.")
+    assert len(found) == 3 and all(a <= b for a, b in zip(found, given, strict=True)), blame(
         because="Rows came out in other partitions than they went in."
     )
