@@ -10,7 +10,14 @@ from decimal import Decimal
 
 from shardwork.grading import OracleBank, SparkFrame, StudentFault, blame
 
-DDL = "id bigint, name string, amount string, status string"
+
+def ddl(**columns: str) -> str:
+    """Return columns and their types as Spark SQL writes a schema."""
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+# Names and types apart: the schema is the task's, and what a grader has in one text is hidden.
+DDL = ddl(id="bigint", name="string", amount="string", status="string")
 COLUMNS = [("id", "bigint"), ("name", "string"), ("amount", "decimal(12,2)"), ("size", "string")]
 IDEOGRAPHIC = "\u3000"
 

