@@ -140,7 +140,7 @@ def test_what_is_damaged_cannot_be_read_and_the_rest_can() -> None:
         table.filter("day = 'day 1' and n >= 100"),
         table.filter("day = 'day 1' and n + 0 >= 100").select("n"),
     ):
-        with pytest.raises(Exception, match="FAILED_READ_FILE|Parquet"):
+        with pytest.raises(Exception, match=r"FAILED_READ_FILE|Parquet"):
             frame.rows(unreadable)
 
 
