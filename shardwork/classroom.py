@@ -17,7 +17,7 @@ from shardwork.course import Assignment, Course
 from shardwork.errors import CourseError
 from shardwork.notebook import Notebook, fill, solution_cell, written_cells
 from shardwork.starter import starter_notebook
-from shardwork.verify import Kind, solutions_of
+from shardwork.verify import Kind, Solution, solutions_of
 
 _STUB = "raise NotImplementedError()"
 _NAMES = (
@@ -31,39 +31,47 @@ _NAMES = (
 class Pupil(msgspec.Struct, frozen=True):
     """One made-up student: what is handed in, in which language, and what must come of it.
 
-    `text` is the whole file. `code` is the misconception to be named, or None; `full` says whether
-    all points are due.
+    `text` is the whole file. `codes` are the misconceptions to be named, in the order of the
+    exercises; `full` says whether all points are due.
     """
 
     name: str
     handed_in: str
     language: str
     text: str
-    code: str | None = None
+    codes: tuple[str, ...] = ()
+    full: bool = False
+
+
+class _Answers(msgspec.Struct, frozen=True):
+    """What one pupil answers, by exercise; a starter where there is nothing."""
+
+    handed_in: str
+    sources: dict[str, str]
+    codes: tuple[str, ...] = ()
     full: bool = False
 
 
 def make_class(course: Course, assignment: Assignment) -> list[Pupil]:
-    """Return the class for an assignment with one exercise: one pupil for each way to answer.
+    """Return the class for an assignment: one pupil for each way to answer.
 
-    Reference, one alternate, starter, every mutant; a right one that is noisy on stderr; one that
-    raises, one that never returns, one that kills its own process; one file that is no notebook.
-    Languages take turns. Raises CourseError if there is no release, or there are too many mutants.
+    Reference; an alternate in every exercise; starter; as many with a mutant in every exercise as
+    the exercise with most of them has; a right one that is noisy on stderr; one that raises, one
+    that never returns and one that kills its own process, each in the first exercise and right in
+    the others; one file that is no notebook. Languages take turns. Raises CourseError if there is
+    no release, or there are too many mutants.
     """
     answers = list(_answers(course, assignment))
     if len(answers) >= len(_NAMES):
         raise CourseError(f"{assignment.name}: the made-up class has only {len(_NAMES)} names.")
     pupils = []
-    for index, (handed_in, source, code, full) in enumerate(answers):
+    for index, one in enumerate(answers):
         language = course.config.languages[index % len(course.config.languages)]
-        notebook = starter_notebook(course, assignment.name, language)
-        if source is not None:
-            notebook = fill(notebook, {assignment.exercises[0].name: source})
-        if full:
+        notebook = fill(starter_notebook(course, assignment.name, language), one.sources)
+        if one.full:
             _answer_in_prose(course, assignment.name, language, notebook)
-        pupils.append(
-            Pupil(_NAMES[index], handed_in, language, nbformat.writes(notebook) + "\n", code, full)
-        )
+        text = nbformat.writes(notebook) + "\n"
+        pupils.append(Pupil(_NAMES[index], one.handed_in, language, text, one.codes, one.full))
     broken = "My notebook would not save, so I copied what I had:\n\ndef answer(): ...\n"
     last = course.config.languages[0]
     return [*pupils, Pupil(_NAMES[len(pupils)], "no notebook", last, broken)]
@@ -88,32 +96,38 @@ def _answer_in_prose(course: Course, assignment: str, language: str, notebook: N
         cell.source = texts[name].partition("\n### ")[0].strip()
 
 
-def _answers(
-    course: Course, assignment: Assignment
-) -> Iterator[tuple[str, str | None, str | None, bool]]:
-    """Yield (what is handed in, source or None for the release as it is, code, full points)."""
-    exercise = assignment.exercises[0].name
-    solutions = solutions_of(course, assignment.name, exercise)
-    reference = next(s.source for s in solutions if s.kind is Kind.REFERENCE)
-    yield "reference", reference, None, True
-    for alternate in [s for s in solutions if s.kind is Kind.ALTERNATE][:1]:
-        yield alternate.name.replace("_", " ", 1), alternate.source, None, True
-    yield "starter", None, None, False
-    for mutant in (s for s in solutions if s.kind is Kind.MUTANT):
-        yield f"mutant {mutant.name}", mutant.source, mutant.name, False
-    starter = solution_cell(starter_notebook(course, assignment.name, "en"), exercise).source
+def _answers(course: Course, assignment: Assignment) -> Iterator[_Answers]:
+    right: dict[str, str] = {}
+    alternates: dict[str, str] = {}
+    mutants: dict[str, list[Solution]] = {}
+    for exercise in assignment.exercises:
+        solutions = solutions_of(course, assignment.name, exercise.name)
+        (reference,) = (s for s in solutions if s.kind is Kind.REFERENCE)
+        right[exercise.name] = reference.source
+        others = [s for s in solutions if s.kind is Kind.ALTERNATE]
+        alternates[exercise.name] = (others or [reference])[0].source
+        mutants[exercise.name] = [s for s in solutions if s.kind is Kind.MUTANT]
+    yield _Answers("reference", right, full=True)
+    yield _Answers("alternates", alternates, full=True)
+    yield _Answers("starter", {})
+    for number in range(max(map(len, mutants.values()))):
+        wrong = {name: found[number] for name, found in mutants.items() if number < len(found)}
+        sources = right | {name: solution.source for name, solution in wrong.items()}
+        codes = tuple(dict.fromkeys(solution.name for solution in wrong.values()))
+        yield _Answers(f"mutants {number + 1}", sources, codes)
+    first = assignment.exercises[0].name
+    starter = solution_cell(starter_notebook(course, assignment.name, "en"), first).source
     if _STUB not in starter:
-        raise CourseError(f"{assignment.name}/{exercise}: the starter has no line `{_STUB}`.")
+        raise CourseError(f"{assignment.name}/{first}: the starter has no line `{_STUB}`.")
     noise = (
         "import sys\nimport warnings\n\n"
         "warnings.warn('this notebook is noisy', stacklevel=1)\n"
         "print('half way there', file=sys.stderr)\n\n"
     )
-    yield "right but noisy", noise + reference, None, True
-    yield "raises", starter.replace(_STUB, "return {}['no such key']"), None, False
-    yield "never returns", starter.replace(_STUB, "while True:\n        pass"), None, False
-    yield (
-        "kills its process",
-        starter.replace(_STUB, "import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)"),
-        None, False,
-    )  # fmt: skip
+    yield _Answers("right but noisy", right | {first: noise + right[first]}, full=True)
+    for handed_in, code in (
+        ("raises", "return {}['no such key']"),
+        ("never returns", "while True:\n        pass"),
+        ("kills its process", "import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)"),
+    ):
+        yield _Answers(handed_in, right | {first: starter.replace(_STUB, code)})

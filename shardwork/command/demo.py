@@ -53,7 +53,7 @@ def command(assignments: tuple[str, ...], jobs: int | None, force: bool) -> Exit
             record = found[pupil.name].record
             full = record is not None and record.points == record.max_points
             codes = record.codes if record is not None else ()
-            if full != pupil.full or codes != ((pupil.code,) if pupil.code else ()):
+            if full != pupil.full or codes != pupil.codes:
                 surprises.append(
                     f"{name}/{pupil.name} ({pupil.handed_in}): {named(found[pupil.name])}"
                 )
