@@ -17,6 +17,7 @@ import copy
 import enum
 import json
 import re
+import symtable
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -133,6 +134,11 @@ def problems(nb: Notebook, assignment: Assignment) -> list[str]:
         if role(cell) is Role.WRITTEN:
             found += _written_problems(cell, written)
         found += _cell_problems(cell, exercises)
+        found += [
+            f"cell {cell.id!r} binds {name!r}, which is what an exercise asks for: after the whole "
+            "notebook has run, the student's is gone; use another name there"
+            for name in sorted(_bound(cell) & exercises.keys())
+        ]
     for exercise in exercises:
         if id_of_solution(exercise) not in ids:
             found.append(
@@ -153,6 +159,17 @@ def problems(nb: Notebook, assignment: Assignment) -> list[str]:
     if SETUP_ID not in ids:
         found.append(f"there is no set-up cell; add a locked code cell with the id {SETUP_ID!r}")
     return found
+
+
+def _bound(cell: Cell) -> set[str]:
+    """Return the names that a code cell of the course binds in the notebook's namespace."""
+    if cell.cell_type != "code" or role(cell) is Role.SOLUTION:
+        return set()
+    try:
+        block = symtable.symtable(cell.source, str(cell.id), "exec")
+    except SyntaxError:  # such as a line magic
+        return set()
+    return {symbol.get_name() for symbol in block.get_symbols() if symbol.is_assigned()}
 
 
 def reference(nb: Notebook, exercise: str) -> str:

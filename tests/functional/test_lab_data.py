@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shardwork import lab
-from shardwork.probes import spark as probe
+from shardwork.probes.spark import activity as probe
 
 pytestmark = [pytest.mark.functional, pytest.mark.filterwarnings("default")]
 

@@ -194,6 +194,8 @@ BROKEN = 'def runs():\n    """Text."""\n    ### BEGIN SOLUTION\n    return (\n  
         (forget_the_solution_metadata, "'halves' is not marked as a solution"),
         (name_another_assignment, "shardwork.assignment is 'ch9'; set it to 'ch0_lists'"),
         (use_another_kernel, "kernelspec.name is 'ir'; set it to 'python3'"),
+        (with_source("ch0-example", "def halves(x): ..."), "'ch0-example' binds 'halves'"),
+        (with_source("setup", "from math import floor as runs"), "'setup' binds 'runs'"),
     ],
 )
 def test_a_deviation_is_named_with_the_next_step(assignment, change, message):
