@@ -169,7 +169,7 @@ def _bound(cell: Cell) -> set[str]:
         block = symtable.symtable(cell.source, str(cell.id), "exec")
     except SyntaxError:  # such as a line magic
         return set()
-    return {symbol.get_name() for symbol in block.get_symbols() if symbol.is_assigned()}
+    return {s.get_name() for s in block.get_symbols() if s.is_assigned() or s.is_imported()}
 
 
 def reference(nb: Notebook, exercise: str) -> str:
