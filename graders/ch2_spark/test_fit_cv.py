@@ -153,8 +153,26 @@ def rmse_table(
         held_out = trips.of(trips.fold == fold)
         learned_from = {"": train, "train": trips.train, "all": trips}[learns]
         found = predict(train, learned_from, held_out, reg, coding, judged_learns)
-        table[reg] += float(np.sqrt(np.mean((found - held_out.minutes) ** 2))) / folds
+        table[reg] += rmse(found, held_out) / folds
     return table
+
+
+def training_errors(trips: Trips, grid: list[float], folds: int, coding: Coding) -> list[Table]:
+    """Return the errors of a model on rows that it was fitted on: on all of them, and by fold."""
+    train = trips.train
+    on = [[train], [train.of(train.fold == fold) for fold in range(folds)]]
+    return [
+        {
+            reg: sum(rmse(predict(train, train, part, reg, coding), part) for part in parts)
+            / len(parts)
+            for reg in grid
+        }
+        for parts in on
+    ]
+
+
+def rmse(predicted: Floats, trips: Trips) -> float:
+    return float(np.sqrt(np.mean((predicted - trips.minutes) ** 2)))
 
 
 # --- Inputs
@@ -222,6 +240,9 @@ def judge_case(
             "PREPROCESS_OUTSIDE_CV": tables(RIGHT, "train"),
             "FIT_ON_ALL": tables(RIGHT, "all"),
             "INDEX_PER_SPLIT": [t for own in ("index", "all") for t in tables(RIGHT, "", own)],
+            "JUDGED_ON_TRAINING": [
+                table for coding in RIGHT for table in training_errors(trips, grid, folds, coding)
+            ],
             "STANDARDIZES_TWICE": tables(TWICE),
             "ORDINAL_AS_NUMBER": tables(ORDINAL),
         },
