@@ -175,10 +175,10 @@ def draw(rng, n: int, *, repeated: bool = False) -> tuple[list[int], dict[int, l
     candidates = [int(param) for param in rng.choice(10_000, size=n, replace=False)]
     if repeated:  # four in a row are in flight together
         candidates[3:7] = candidates[3:4] * 4
-        candidates[n - 2] = candidates[n - 1]
+        candidates[n - 3 : n] = candidates[n - 1 :] * 3
     marks = rng.choice(100_000, size=n, replace=False) / 1000
-    if repeated and n:  # the best one is a second trial, and comes last
-        marks[-1] = 100.0 + marks[-1]
+    if repeated and n:  # the best one is neither the first nor the last of its three trials
+        marks[-2] = 100.0 + marks[-2]
     scores: dict[int, list[float]] = {param: [] for param in candidates}
     for param, mark in zip(candidates, marks, strict=True):
         scores[param].append(float(mark))
