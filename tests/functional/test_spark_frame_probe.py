@@ -136,9 +136,10 @@ def test_what_is_damaged_cannot_be_read_and_the_rest_can() -> None:
     readable = table.filter("day = 'day 1' and n >= 100").select("n")
     assert len(frame.rows(readable)) == 50
     for unreadable in (
-        table.filter("n >= 100").select("n"),
+        # the other day's largest n is 99: asked for 100, Spark would leave it out by its footers
+        table.filter("n >= 50").select("n"),
         table.filter("day = 'day 1' and n >= 100"),
-        table.filter("day = 'day 1' and n + 0 >= 100").select("n"),
+        table.filter("day = 'day 1' and abs(n) >= 100").select("n"),
     ):
         with pytest.raises(Exception, match=r"FAILED_READ_FILE|Parquet"):
             frame.rows(unreadable)
