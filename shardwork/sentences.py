@@ -69,6 +69,7 @@ _KINDS = frozenset(
         "a fitted model of MLlib",
         "a SparkSession",
         "a SparkContext",
+        "a StorageLevel",
         "a Delayed",
         "a Dask array",
         "a Dask bag",

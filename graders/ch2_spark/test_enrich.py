@@ -64,11 +64,12 @@ def test_values(student, spark, rng):
     )  # fmt: skip
     bad = sum(code not in table for code, _ in flat)
     counted = bad_count.value(as_=int)
+    falsy = counted == len(flat) - named.total()
     assert counted == bad, blame(
-        "FALSY_NAME" if counted == len(flat) - named.total() else None,
-        counted=counted, because="After the result has been computed once, bad_count() is wrong."
-        if counted != len(flat) - named.total() else "",
-    )  # fmt: skip
+        "FALSY_NAME" if falsy else None,
+        counted=counted,
+        because="" if falsy else "After the result has been computed once, bad_count() is wrong.",
+    )
 
 
 def test_bad_count(student, spark, rng):
