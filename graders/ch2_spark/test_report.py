@@ -99,11 +99,12 @@ def check_values(found: list[Row], right: list[Row], wrong: list[tuple[str, list
     code = next((name for name, rows in wrong if Counter(rows) == Counter(found)), None)
     numbers = Counter(row[0] for row in found)
     wanted = Counter(row[0] for row in right)
+    missing, again = wanted - numbers, numbers - wanted
     assert False, blame(
         code, rows=len(found), orders=len(right),
         because="" if code
-        else "Orders are missing." if wanted - numbers
-        else "Some orders come more than once." if numbers - wanted
+        else "Orders are missing." if missing
+        else "Some orders come more than once." if again
         else "The name or the label of some orders is wrong.",
     )  # fmt: skip
 

@@ -113,11 +113,11 @@ def test_join_values(student, spark, rng):
         if same(sorted(got, key=by_pair), sorted(right, key=by_pair), empty=True):
             continue
         code = why_wrong(got, right, big, small)
+        too_often = Counter(map(str, got)) - Counter(map(str, right))
         assert False, blame(
             code, rows=len(got), expected=len(right), n=n,
             because="" if code
-            else "Some rows of the join come more often than they should."
-            if Counter(map(str, got)) - Counter(map(str, right))
+            else "Some rows of the join come more often than they should." if too_often
             else "Some rows of the join are missing.",
         )  # fmt: skip
 

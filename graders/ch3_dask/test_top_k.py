@@ -108,11 +108,12 @@ def test_values(student, dask, rng):
         found = computed(result, key, "score")
         code = bank.explain(found).code
         number, needed = Counter(name for name, _ in found), Counter(name for name, _ in right)
+        surplus, lack = number - needed, needed - number
         assert bank.accepts(found), blame(
             code, k=k, partitions=len(sizes), rows=len(found), needed=len(right),
             because="" if code
-            else "Some keys have more rows than they should." if number - needed
-            else "Some keys have fewer rows than they should." if needed - number
+            else "Some keys have more rows than they should." if surplus
+            else "Some keys have fewer rows than they should." if lack
             else "Each key has as many rows as it should, but some values are wrong.",
         )  # fmt: skip
 
