@@ -165,6 +165,9 @@ def _settings(
         "spark.python.daemon.module": "shardwork.lab.spark_daemon",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # A whole chapter is judged in one session, and a loop skips many stages in each job; what
+        # is counted must not be forgotten before it is looked at. A few kB each.
+        "spark.ui.retainedStages": "20000",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "4",
         # The plan and the number of jobs are then what the code says, not what the data led to.

@@ -23,11 +23,17 @@ def since(first: int) -> dict[str, Any]:
 
     A stage that was skipped (its shuffle files were there already) counts for nothing.
     """
-    store = _status_store()
     jobs = [number for number in _job_ids() if number >= first]
-    numbers = {int(stage) for job in jobs for stage in _ints(store.job(job).stageIds())}
-    attempts = [store.lastStageAttempt(number) for number in sorted(numbers)]
-    by_stage = [_describe(store, one) for one in attempts if str(one.status()) != "SKIPPED"]
+    store = _status_store()
+    found = [store.job(job) for job in jobs]
+    numbers = {int(stage) for job in found for stage in _ints(job.stageIds())}
+    attempts = [_last_attempt(store, number) for number in sorted(numbers)]
+    # When the store is full it forgets skipped stages first, however new they are.
+    skipped = sum(int(job.numSkippedStages()) for job in found)
+    if attempts.count(None) > skipped:
+        raise RuntimeError("Spark has forgotten stages that were run: too many ran since `mark`")
+    ran = [one for one in attempts if one is not None and str(one.status()) != "SKIPPED"]
+    by_stage = [_describe(store, one) for one in ran]
 
     def total(name: str) -> int:
         return sum(stage[name] for stage in by_stage)
@@ -46,6 +52,18 @@ def since(first: int) -> dict[str, Any]:
         ),
         "by_stage": by_stage,
     }
+
+
+def _last_attempt(store: Any, number: int) -> Any:
+    """Return the last attempt of a stage, None if the store no longer knows the stage."""
+    from py4j.protocol import Py4JJavaError
+
+    try:
+        return store.lastStageAttempt(number)
+    except Py4JJavaError as error:
+        if error.java_exception.getClass().getSimpleName() != "NoSuchElementException":
+            raise
+        return None
 
 
 def _describe(store: Any, stage: Any) -> dict[str, int]:
