@@ -185,7 +185,7 @@ def test_links_stay(student, spark, seed):
     more = {name: (cost[1][name] - cost[0][name]) / 2 for name in cost[0]}
     evidence = {name: round(value) for name, value in more.items()} | {"amount": AMOUNT_BYTES}
     # Measured, in amounts: right solutions write 0.7 to 0.9 and read 0.7 to 2.0. Links that move:
-    # 3.6 to 5.0 written, by two stages of a step; partial sums that are not combined: 2.4, by one.
+    # 3.1 to 5.0 written, by two stages of a step; partial sums that are not combined: 2.4, by one.
     # Links that are made again: 6.8 read where two jobs of a step use them, 4.7 where one does.
     if more["written"] > 2 * AMOUNT_BYTES:
         code = "LINKS_RESHUFFLED" if more["writers"] >= 2 else None
