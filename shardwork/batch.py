@@ -38,8 +38,8 @@ from shardwork.wholefile import sweep
 T = TypeVar("T")
 
 PREPARED_BYTES = 512 << 20
-"""More than a sandbox takes that waits with a Spark session: with one, a batch of chapter 2 peaked at
-1.62 GB, where it had been 1.38 GB."""
+"""More than a sandbox takes that waits with a Spark session: with one, a batch of
+chapter 2 peaked at 1.62 GB, where it had been 1.38 GB."""
 
 
 class Graded(msgspec.Struct, frozen=True):
