@@ -270,6 +270,18 @@ course = {
                         "test_unused_parameters": 2,
                     },
                 },
+                {
+                    "name": "topk_step",
+                    "points": 6,
+                    "minutes": 45,
+                    "track": "full",
+                    "weights": {
+                        "test_residual_takes_part": 2,
+                        "test_nothing_is_lost": 2,
+                        "test_size_of_message": 2,
+                        "test_two_workers": 2,
+                    },
+                },
             ],
             "limits": {"cell_s": 40, "call_s": 20, "total_s": 400, "memory_mb": 4096},
         },
