@@ -79,7 +79,9 @@ class Dialogue:
             Call(_number(), target, wire_args, {k: self._write(v) for k, v in kwargs.items()})
         )
 
-    def call_ranks(self, target: str, per_rank: list[list[object]], on: Any) -> list[Any]:
+    def call_ranks(
+        self, target: str, per_rank: list[list[object]], on: Any, driver: str = ""
+    ) -> list[Any]:
         """Call the function once per rank; return the values by rank. Raises StudentFault."""
         for instrument in {
             id(a): a for args in per_rank for a in args if isinstance(a, Instrument)
@@ -88,7 +90,7 @@ class Dialogue:
         args = [[self._write(arg) for arg in args] for args in per_rank]
         self._ranks_left = set(range(len(per_rank))) if on == "threads" else set()
         try:
-            value = self._run(CallRanks(_number(), target, args, on))
+            value = self._run(CallRanks(_number(), target, args, on, driver))
         finally:
             self._ranks_left = set()
         if not isinstance(value, list) or len(value) != len(per_rank):
@@ -200,7 +202,7 @@ class Dialogue:
         name = plain_line(types[0] if types else "Exception", 80)
         detail = f"{name}: {plain(heard.text)}"
         if heard.where == "missing":
-            target = getattr(message, "target", "")
+            target = message.args[0] if isinstance(message, Ask) else message.target
             raise StudentFault(
                 Cause.NOT_DEFINED, "After the notebook had run there was no function `{name}`.",
                 detail, {"name": target}, types,

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.faults import StudentFault
-from shardwork.judge.handle import H, Handle, handle, handles
+from shardwork.judge.handle import Function, H, Handle, handle, handles
 from shardwork.judge.observed import typed
 from shardwork.record import Cause
 from shardwork.wire import Ref
@@ -52,14 +52,27 @@ class Student:
         return typed(self._dialogue.call(name, args, kwargs), as_)
 
     def ranks(
-        self, name: str, per_rank: list[list[object]], *, as_: type[T], on: str = "threads"
+        self,
+        name: str,
+        per_rank: list[list[object]],
+        *,
+        as_: type[T],
+        on: str = "threads",
+        driver: str = "",
     ) -> list[T]:
         """Call `name(rank, world, *per_rank[rank])` on all ranks at once; return values by rank.
 
         `on="threads"` lets ranks call instruments; `on="gloo"` runs real gloo processes, where
-        `GLOO_ALLREDUCE` stands for `torch.distributed.all_reduce`.
+        `GLOO_ALLREDUCE` stands for `torch.distributed.all_reduce`, and `GLOO_COMM` for a Comm.
+        With a `driver`, a question of a probe (`"torch.sharded.steps"`), each rank runs
+        `driver(rank, world, target, *per_rank[rank])`, where `target` is the function or class.
         """
-        return [typed(value, as_) for value in self._dialogue.call_ranks(name, per_rank, on)]
+        values = self._dialogue.call_ranks(name, per_rank, on, driver)
+        return [typed(value, as_) for value in values]
+
+    def function(self, name: str) -> Function:
+        """Return the student's function or class `name`, to be given to a driver."""
+        return handle(self._dialogue, self._dialogue.ask("notebook.find", name), Function, name)
 
     def refusal(self, name: str, *args: object) -> tuple[str, ...]:
         """Call `name`; return the names of the classes of the exception it raised, () if none."""
@@ -72,10 +85,12 @@ class Student:
         return ()
 
 
-class _GlooAllReduce:
-    """Stands for the real collective in the arguments of `Student.ranks(..., on="gloo")`."""
+class _OverGloo:
+    """Stands for what connects real gloo ranks, in the arguments of `Student.ranks`."""
 
-    ref = Ref("lab.allreduce", 0)
+    def __init__(self, kind: str) -> None:
+        self.ref = Ref(kind, 0)
 
 
-GLOO_ALLREDUCE = _GlooAllReduce()
+GLOO_ALLREDUCE = _OverGloo("lab.allreduce")
+GLOO_COMM = _OverGloo("lab.comm")

@@ -7,6 +7,7 @@ Nothing here knows the judge. The frameworks are imported by the first call that
 
 from __future__ import annotations
 
+from shardwork.lab.comm import comm
 from shardwork.lab.dask_cluster import dask_client, stop_dask
 from shardwork.lab.dask_settings import pin_dask
 from shardwork.lab.data import (
@@ -30,6 +31,7 @@ __all__ = [
     "Schema",
     "Table",
     "clicks",
+    "comm",
     "countries",
     "customers",
     "dask_client",

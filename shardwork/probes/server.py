@@ -8,6 +8,7 @@ sends, so that instruments may be called from any thread (Dask's workers, ranks)
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import itertools
 import os
@@ -171,13 +172,20 @@ class Server:
 
     def _ours(self, name: str) -> Question | None:
         """Return the function for a question about the notebook itself."""
-        if name == "notebook.define":
-            return self._define
-        return _apply if name == "notebook.apply" else None
+        ours: dict[str, Question] = {
+            "notebook.define": self._define,
+            "notebook.find": self._find,
+            "notebook.apply": _apply,
+        }
+        return ours.get(name)
 
     def _define(self, source: str) -> None:
         """Run another solution cell in the notebook's namespace (`shardwork verify`)."""
         exec(compile(source, "<ipython-input-solution>", "exec"), self._namespace)
+
+    def _find(self, name: str) -> Ref:
+        """Keep a function or class of the notebook as an object of its own."""
+        return self._keep("function", self._target(name))
 
     def _target(self, name: str) -> Callable[..., object]:
         target: Callable[..., object] | None = self._namespace.get(name)
@@ -193,6 +201,8 @@ class Server:
 
     def _call_ranks(self, asked: CallRanks) -> object:
         target = self._target(asked.target)
+        if asked.driver:
+            target = functools.partial(_drive, find_question(asked.driver), target)
         per_rank = [
             [self._decode(arg, rank) for arg in args] for rank, args in enumerate(asked.args)
         ]
@@ -246,6 +256,9 @@ class Server:
             kind = "function"
         if kind is None:
             return Opaque(names[0])
+        return self._keep(kind, value)
+
+    def _keep(self, kind: str, value: object) -> Ref:
         number = next(self._object_numbers)
         self._objects[number] = value
         return Ref(kind, number)
@@ -257,16 +270,24 @@ class Server:
     def _resolve(self, ref: Ref, rank: int | None) -> object:
         if ref.kind == "lab.allreduce":
             return _gloo_allreduce
+        if ref.kind == "lab.comm":
+            from shardwork.lab.comm import GlooComm
+
+            return GlooComm()
         if ref.kind.startswith("instrument."):
             return self._instrument(ref, rank)
         return self._objects[ref.id]
 
-    def _instrument(self, ref: Ref, rank: int | None) -> Callable[..., object]:
+    def _instrument(self, ref: Ref, rank: int | None) -> object:
         def instrument(*args: object) -> object:
             return self._invoke(ref.id, args, rank)
 
         if ref.kind == "instrument.allreduce":
             return _in_place(instrument)
+        if ref.kind == "instrument.comm":
+            from shardwork.probes.torch.comm import JudgeComm
+
+            return JudgeComm(instrument, rank)
         return instrument
 
     def _invoke(self, instrument: int, args: tuple[object, ...], rank: int | None) -> object:
@@ -316,6 +337,13 @@ def _root(error: BaseException) -> Any:
     """Return what a `lab.RankError` says of the rank that failed first; None for any other."""
     ours = (type(error).__module__, type(error).__name__) == ("shardwork.lab.ranks", "RankError")
     return getattr(error, "root", None) if ours else None
+
+
+def _drive(
+    driver: Question, target: Callable[..., object], rank: int, world: int, *args: object
+) -> object:
+    """Let a probe use the student's function in a rank."""
+    return driver(rank, world, target, *args)
 
 
 def _call_with(

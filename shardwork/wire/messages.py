@@ -65,6 +65,7 @@ class Call(msgspec.Struct, frozen=True, tag="call", forbid_unknown_fields=True):
 class CallRanks(msgspec.Struct, frozen=True, tag="call_ranks", forbid_unknown_fields=True):
     """Judge: call `target` once per rank, all at the same time; `args[r]` is rank r's.
 
+    `driver` is a question of a probe that uses `target` in each rank, in place of a plain call.
     `threads` runs ranks as threads of the notebook's process, for instruments; `gloo` in processes
     of `shardwork.lab.run_ranks`.
     """
@@ -73,6 +74,7 @@ class CallRanks(msgspec.Struct, frozen=True, tag="call_ranks", forbid_unknown_fi
     target: str
     args: list[list[Any]]
     on: Literal["threads", "gloo"]
+    driver: str = ""
 
 
 class Ask(msgspec.Struct, frozen=True, tag="ask", forbid_unknown_fields=True):

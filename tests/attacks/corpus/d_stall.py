@@ -8,7 +8,8 @@ from tests.attacks.kit import Attack, Submission, Win
 from tests.attacks.scene import Seen
 
 STALLED = {Win.STALL, Win.BATCH}
-NOTEBOOK_S = 2.0 * LIMITS["plain"]["total_s"]
+# Where a sandbox was lost, cells that define something run again, on the time of an exercise.
+NOTEBOOK_S = 1.25 * (LIMITS["plain"]["total_s"] + LIMITS["plain"]["exercise_s"])
 
 
 def in_time(seen: Seen) -> list[tuple[Win, str]]:
