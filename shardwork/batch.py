@@ -354,11 +354,11 @@ class _Batch:
         checks: dict[str, tuple[CheckResult, ...]] = {
             name: (_undecided(name),) for name in due if name in taken.undecided
         }
+        left = tuple(name for name in due if name not in checks)
         job = Job(
             notebook=notebook,
             files=taken.language if taken.language in self._files else "",
-            exercises=tuple(name for name in due if name not in checks),
-            variants=(Variant("submission", {}, (self._seed,)),),
+            variants=(Variant("submission", left, {}, (self._seed,)),),
         )
 
         def heard(event: Judged) -> None:

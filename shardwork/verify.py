@@ -7,6 +7,7 @@ earns none, and each mutant loses points and is reported with exactly its own co
 from __future__ import annotations
 
 import enum
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,8 @@ from shardwork.record import Cause, CheckResult, Verdict
 SCHEMA = "shardwork.verify/1"
 MIN_MUTANTS = 3
 MIN_CHECKS = 3
-
+MAX_JUDGED = 200
+"""Solutions, times seeds, that are judged in one sandbox."""
 
 _FILES = "source"
 
@@ -146,21 +148,19 @@ def verify(
 ) -> Matrix:
     """Judge every solution of `exercises` for every seed.
 
-    The solutions are dealt to `jobs` judges for each exercise; each judge keeps one sandbox for all
-    of its own, which is safe because they are the instructor's. `only` names solutions (all if
-    empty). `done` hears each row when it is complete.
+    The solutions are dealt to `jobs` judges in hands; a judge keeps one sandbox for all of a hand,
+    which is safe because they are the instructor's. `only` names solutions (all if empty). `done`
+    hears each row when it is complete.
     """
     missing: list[str] = []
-    hands: list[tuple[Exercise, list[Solution]]] = []
+    rows: list[_Row] = []
     for exercise in exercises:
         missing += missing_parts(course, assignment, exercise.name)
-        solutions = [
-            s
-            for s in solutions_of(course, assignment.name, exercise.name)
-            if not only or s.name in only
+        rows += [
+            _Row(exercise, solution)
+            for solution in solutions_of(course, assignment.name, exercise.name)
+            if not only or solution.name in only
         ]
-        n_hands = max(1, min(jobs, len(solutions)))
-        hands += [(exercise, solutions[i::n_hands]) for i in range(n_hands)]
     folder = _files(course, assignment.name)
     files = {} if folder is None else {_FILES: folder}
     setting = setting_of(
@@ -172,60 +172,102 @@ def verify(
         seeds,
         [e.name for e in exercises],
     )
+    proof = _Proof(course, assignment, tuple(seeds), "".join(files))
 
-    def run(hand: tuple[Exercise, list[Solution]]) -> list[Row]:
-        rows = _judge_hand(course, assignment, hand[0], hand[1], seeds, "".join(files), processes)
-        for row in rows:
-            done(row)
-        return rows
+    def run(hand: Sequence[_Row]) -> list[Row]:
+        return proof.judge(hand, processes, done)
 
     with JudgeProcesses(setting, jobs) as processes:
         pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="verify")
         try:
-            rows = [row for rows in pool.map(run, hands) for row in rows]
+            found = [row for hand in pool.map(run, _hands(rows, jobs, len(seeds))) for row in hand]
         finally:
             processes.stop()  # before the wait, so that an interrupted one need not finish
             pool.shutdown(wait=True, cancel_futures=True)
-    order = list(Kind)
-    rows.sort(key=lambda row: (row.exercise, order.index(row.kind), row.name))
-    return Matrix(tuple(rows), tuple(missing))
+    places = {(row.exercise.name, row.solution.name): place for place, row in enumerate(rows)}
+    found.sort(key=lambda row: places[row.exercise, row.name])
+    return Matrix(tuple(found), tuple(missing))
 
 
-def _judge_hand(
-    course: Course,
-    assignment: Assignment,
-    exercise: Exercise,
-    solutions: list[Solution],
-    seeds: Sequence[int],
-    files: str,
-    processes: JudgeProcesses,
-) -> list[Row]:
-    source = load_source(course, assignment.name)
-    notebook = fill(source, {e.name: reference(source, e.name) for e in assignment.exercises})
-    for cell in notebook.cells:  # lessons and public checks are not what is proven here
-        if cell.metadata.get("nbgrader", {}).get("grade") or "example" in cell.metadata.get(
-            "tags", []
-        ):
-            cell.source = ""
-    job = Job(
-        notebook=nbformat.writes(notebook),
-        files=files,
-        exercises=(exercise.name,),
-        variants=tuple(Variant(s.name, {exercise.name: s.source}, tuple(seeds)) for s in solutions),
-    )
-    cells: dict[str, list[Cell]] = defaultdict(list)
-    by_name = {s.name: s for s in solutions}
+class _Row(msgspec.Struct, frozen=True):
+    """A row that is to be filled."""
 
-    def heard(event: Judged) -> None:
-        cells[event.variant].append(_cell(exercise, by_name[event.variant], event))
+    exercise: Exercise
+    solution: Solution
 
-    end = run_judge(job, processes, heard)
-    problem = end.text if isinstance(end, Problem) else None
-    return [
-        Row(assignment.name, exercise.name, s.kind, s.name, exercise.points, tuple(cells[s.name]),
-            problem if len(cells[s.name]) < len(seeds) else None)
-        for s in solutions
-    ]  # fmt: skip
+
+def _hands(rows: Sequence[_Row], jobs: int, seeds: int) -> list[Sequence[_Row]]:
+    """Divide the rows among judges: each hand is as long as the others, and not too long.
+
+    A new sandbox costs its start, and a JVM is slow until it is warm; one that is kept for long
+    grows.
+    """
+    fair = -(-len(rows) // jobs)
+    most = max(1, MAX_JUDGED // max(1, seeds))
+    hands = jobs * -(-fair // most)
+    ends = [len(rows) * n // hands for n in range(hands + 1)]
+    return [rows[a:b] for a, b in itertools.pairwise(ends) if a < b]
+
+
+class _Proof:
+    """Judges hands of rows against the notebook in which every other answer is the reference."""
+
+    def __init__(
+        self, course: Course, assignment: Assignment, seeds: tuple[int, ...], files: str
+    ) -> None:
+        source = load_source(course, assignment.name)
+        self._assignment = assignment.name
+        self._seeds = seeds
+        self._files = files
+        self._references = {e.name: reference(source, e.name) for e in assignment.exercises}
+        self._notebook = fill(source, self._references)
+        for cell in self._notebook.cells:  # lessons and public checks are not what is proven here
+            if cell.metadata.get("nbgrader", {}).get("grade") or "example" in cell.metadata.get(
+                "tags", []
+            ):
+                cell.source = ""
+
+    def judge(
+        self, hand: Sequence[_Row], processes: JudgeProcesses, done: Callable[[Row], None]
+    ) -> list[Row]:
+        """Judge the rows of one hand, in their order, in one sandbox as long as it lives."""
+        names = {f"{r.exercise.name}/{r.solution.name}": r for r in hand}
+        job = Job(
+            notebook=nbformat.writes(self._notebook),
+            files=self._files,
+            variants=tuple(
+                Variant(
+                    name,
+                    (row.exercise.name,),
+                    self._references | {row.exercise.name: row.solution.source},
+                    self._seeds,
+                )
+                for name, row in names.items()
+            ),
+        )
+        cells: dict[str, list[Cell]] = defaultdict(list)
+
+        def heard(event: Judged) -> None:
+            row = names[event.variant]
+            cells[event.variant].append(_cell(row.exercise, row.solution, event))
+            if len(cells[event.variant]) == len(self._seeds):
+                done(self._filled(row, cells[event.variant], None))
+
+        end = run_judge(job, processes, heard)
+        problem = end.text if isinstance(end, Problem) else None
+        rows = []
+        for name, row in names.items():
+            whole = len(cells[name]) == len(self._seeds)
+            rows.append(self._filled(row, cells[name], None if whole else problem))
+            if not whole:
+                done(rows[-1])
+        return rows
+
+    def _filled(self, row: _Row, cells: Sequence[Cell], problem: str | None) -> Row:
+        return Row(
+            self._assignment, row.exercise.name, row.solution.kind, row.solution.name,
+            row.exercise.points, tuple(cells), problem,
+        )  # fmt: skip
 
 
 def _cell(exercise: Exercise, solution: Solution, event: Judged) -> Cell:

@@ -14,9 +14,10 @@ from shardwork.sandbox.zygote import Plan
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """One set of solutions to judge: cells replaced in the notebook (by grade id), and seeds."""
+    """What to judge: `exercises`, for `seeds`, with `sources` as the cells of these grade ids."""
 
     name: str
+    exercises: tuple[str, ...]
     sources: dict[str, str]
     seeds: tuple[int, ...]
 
@@ -42,7 +43,7 @@ class Setting(msgspec.Struct, frozen=True):
 
     def limit_s(self, job: Job) -> float:
         """Wall seconds that a job's notebook and all its checks may take."""
-        judged = sum(len(v.seeds) for v in job.variants) * len(job.exercises)
+        judged = sum(len(v.seeds) * len(v.exercises) for v in job.variants)
         return self.assignment.limits.total_s + judged * self.assignment.limits.exercise_s
 
 
@@ -55,7 +56,6 @@ class Job(msgspec.Struct, frozen=True):
 
     notebook: str
     files: str
-    exercises: tuple[str, ...]
     variants: tuple[Variant, ...]
 
 

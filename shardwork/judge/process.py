@@ -90,7 +90,7 @@ def _do(
             session.open()
         for variant in job.variants:
             _prepare(session, variant)
-            for event in _judge(job, setting, graders, session, variant):
+            for event in _judge(setting, graders, session, variant):
                 say(event)
         cells = tuple(session.outcomes.values())
     finally:
@@ -103,20 +103,19 @@ def _do(
 
 def _prepare(session: Session, variant: Variant) -> None:
     """Put the variant's solutions into the notebook, and into the open sandbox if there is one."""
+    new: dict[str, str] = {}
     for cell in session.notebook.cells:
-        source = variant.sources.get(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
-        if source is not None:
-            cell.source = source
-    if variant.sources and session.alive:
-        session.redefine(variant.sources)
+        name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        if name in variant.sources and cell.source != variant.sources[name]:
+            cell.source = new[name] = variant.sources[name]
+    if new and session.alive:
+        session.redefine(new)
 
 
-def _judge(
-    job: Job, setting: Setting, graders: Graders, session: Session, variant: Variant
-) -> list[Judged]:
-    found = graders.judge(session, variant.seeds, job.exercises)
+def _judge(setting: Setting, graders: Graders, session: Session, variant: Variant) -> list[Judged]:
+    found = graders.judge(session, variant.seeds, variant.exercises)
     judged = [Judged(variant.name, seed, name, checks) for (seed, name), checks in found.items()]
-    for exercise in job.exercises:
+    for exercise in variant.exercises:
         if exercise in graders.broken:
             why = graders.broken[exercise]
         elif not Path(setting.graders, f"test_{exercise}.py").is_file():

@@ -82,7 +82,7 @@ def judge(
     graders: Path,
     answers: dict[str, str],
     *,
-    variants: tuple[Variant, ...] = (Variant("submission", {}, (1,)),),
+    variants: tuple[Variant, ...] | None = None,
     processes: JudgeProcesses | None = None,
     grace_s: float = 60.0,
     level: Isolation = Isolation.BUBBLEWRAP,
@@ -105,8 +105,7 @@ def judge(
     job = Job(
         notebook=nbformat.writes(nbformat.v4.new_notebook(cells=cells)),
         files="",
-        exercises=tuple(answers),
-        variants=variants,
+        variants=variants or (Variant("submission", tuple(answers), {}, (1,)),),
     )
     heard: list[Judged] = []
     with processes or JudgeProcesses(setting_at(graders, assignment, level)) as judges:
@@ -260,7 +259,7 @@ def test_the_same_seed_gives_the_same_inputs_whatever_else_is_judged(
 
 
 def test_another_seed_gives_other_inputs(graders) -> None:
-    variants = (Variant("submission", {}, (1, 2)),)
+    variants = (Variant("submission", ("triples",), {}, (1, 2)),)
     heard = judge(graders, {"triples": FATES["triples"]}, variants=variants)
     assert [judged.seed for judged in heard.judged] == [1, 2]
     first, second = (judged.checks[0].evidence["n"] for judged in heard.judged)
@@ -465,7 +464,7 @@ def test_several_solutions_are_judged_one_after_the_other_in_one_sandbox(graders
         "broken": "def f(n:\n    return 2 * n",
         "again": doubles("f"),
     }
-    variants = tuple(Variant(name, {"f": source}, (1,)) for name, source in sources.items())
+    variants = tuple(Variant(n, ("f",), {"f": source}, (1,)) for n, source in sources.items())
     heard = judge(graders, {"f": doubles("f")}, variants=variants)
     assert heard.verdicts("f", "reference") == [PASSED] * 3
     assert heard.checks("f", "TRIPLES")[0].code == "TRIPLES"
@@ -473,6 +472,23 @@ def test_several_solutions_are_judged_one_after_the_other_in_one_sandbox(graders
     assert {check.cause for check in heard.checks("f", "broken")} == {Cause.NOT_DEFINED}
     assert heard.verdicts("f", "again") == [PASSED] * 3
     assert heard.end.starts <= 2  # the broken one closes the sandbox
+
+
+def test_a_variant_judges_its_own_exercises_only(graders) -> None:
+    answers = {"f": doubles("f"), "g": doubles("g")}
+    wrong = "def {}(n):\n    return 3 * n"
+    variants = (
+        Variant("f is wrong", ("f",), answers | {"f": wrong.format("f")}, (1,)),
+        Variant("g is wrong", ("g",), answers | {"g": wrong.format("g")}, (1,)),
+        Variant("both are right", ("f", "g"), answers, (1,)),
+    )
+    heard = judge(graders, answers, variants=variants)
+    assert [(judged.variant, judged.exercise) for judged in heard.judged] == [
+        ("f is wrong", "f"), ("g is wrong", "g"), ("both are right", "f"), ("both are right", "g"),
+    ]  # fmt: skip
+    assert heard.checks("g", "g is wrong")[0].code == "TRIPLES"
+    assert heard.verdicts("f", "both are right") == [PASSED] * 3
+    assert heard.end.starts == 1
 
 
 # the process --------------------------------------------------------------------------------------
@@ -498,7 +514,7 @@ def test_a_judge_that_ends_by_itself_is_an_error_of_ours_and_the_next_one_is_non
             heard: list[Judged] = []
             cell = nbformat.v4.new_code_cell(source, id=name)
             notebook = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
-            job = Job(notebook, "", (name,), (Variant("submission", {}, (1,)),))
+            job = Job(notebook, "", (Variant("submission", (name,), {}, (1,)),))
             end = run_judge(job, judges, heard.append)
             if name == "right":  # the station was killed, and there is a new one
                 assert isinstance(end, Finished)

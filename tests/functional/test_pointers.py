@@ -1,4 +1,4 @@
-"""Where a misconception sends a student: the lesson's cells and headings that it names are there."""
+"""Where a misconception sends a student: the cells and headings that it names are there."""
 
 from __future__ import annotations
 
