@@ -221,11 +221,6 @@ class _Proof:
         self._files = files
         self._references = {e.name: reference(source, e.name) for e in assignment.exercises}
         self._notebook = fill(source, self._references)
-        for cell in self._notebook.cells:  # lessons and public checks are not what is proven here
-            if cell.metadata.get("nbgrader", {}).get("grade") or "example" in cell.metadata.get(
-                "tags", []
-            ):
-                cell.source = ""
 
     def judge(
         self, hand: Sequence[_Row], processes: JudgeProcesses, done: Callable[[Row], None]

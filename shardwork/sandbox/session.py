@@ -16,6 +16,7 @@ import nbformat.v4
 from nbformat import NotebookNode
 
 from shardwork.course import Assignment
+from shardwork.dependence import needless_cells
 from shardwork.plaintext import plain
 from shardwork.record import CellOutcome
 from shardwork.sandbox.patience import Patience
@@ -168,12 +169,13 @@ class Session:
             raise SandboxFailed(f"the sandbox did not start: {what}{said}") from error
 
     def _run_cells(self) -> str | None:
-        """Run the code cells in order; return the id of a cell that stopped the kernel, or None."""
-        again = self.starts > 1
+        """Run the code cells that matter, in order; return the id of one that stopped the kernel.
+
+        None if all of them came to an end.
+        """
+        left_out = self.skip | needless_cells(self.notebook)
         for number, cell in enumerate(self.notebook.cells):
-            if cell.cell_type != "code" or cell.id in self.skip or not cell.source.strip():
-                continue
-            if again and not _defines(cell):
+            if cell.cell_type != "code" or cell.id in left_out or not cell.source.strip():
                 continue
             outcome = self._run_cell(cell, number)
             self.outcomes.setdefault(cell.id, outcome)
@@ -268,13 +270,6 @@ class Session:
             self.connection = connection
         else:
             self.close_sandbox()
-
-
-def _defines(cell: NotebookNode) -> bool:
-    """Whether a cell can matter to the functions that are called later."""
-    tags = cell.metadata.get("tags", [])
-    graded = cell.metadata.get("nbgrader", {}).get("grade", False)
-    return not graded and "check" not in tags
 
 
 def as_notebook(text: str) -> NotebookNode:
