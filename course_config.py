@@ -232,7 +232,7 @@ course = {
                 },
                 {
                     "name": "pca_stream",
-                    "points": 5,
+                    "points": 8,
                     "minutes": 45,
                     "track": "full",
                     "weights": {
@@ -240,6 +240,10 @@ course = {
                         "test_far_from_zero": 2,
                         "test_one_pass": 2,
                         "test_memory": 2,
+                        "test_classes": 2,
+                        "test_trained_once": 2,
+                        "test_training_memory": 2,
+                        "test_predictions": 2,
                     },
                 },
                 {

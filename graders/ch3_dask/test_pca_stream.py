@@ -1,24 +1,42 @@
-"""3.9 `pca_stream`: mean and principal components in one pass, with little in memory.
+"""3.9 `pca_stream` and `fit_incremental`: moments and a model in one pass, with little in memory.
 
 The blocks of the input come from an instrument, so how often each was loaded is known. What is in
 memory at once is a claim of a probe. A two-pass computation holds everything or loads everything
 twice, and the usual one-pass formula is wrong far from zero: so no check stands alone.
+
+The model of `fit_incremental` learns nothing: it tells another instrument on which rows it is
+trained, and which model is asked for predictions, and gets them from there. So it is known what was
+trained on what and when, and how many blocks were loaded before the model had learned from them.
+The order of the blocks does not matter: dask-ml shuffles them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 
-from shardwork.grading import Instrument, OracleBank, blame, close
+from shardwork.grading import (
+    Array,
+    Function,
+    Instrument,
+    OracleBank,
+    Refusal,
+    blame,
+    close,
+)
 
 TOLERANCE = 1e-5
 """Right ways near 1e8 are within 1e-7 for the mean and 1e-8 for the components; sums of squares are
 off by about 1, and the mistakes about weights and blocks by more than 6e-4."""
 MOST_BLOCKS = 3.2
 """In memory at once, of blocks of 250 kB. Summaries of blocks: 0.1 to 2.0; everything: 24 and more.
+
+Of blocks of 29 kB, training a model: dask-ml 1.0, a loop 2.0; everything: 24 and more.
 """
+MOST_STEPS = 2_000
+"""Of training, far more than any way needs that is not out of hand."""
 
 Answer = tuple[np.ndarray, np.ndarray]
 
@@ -190,3 +208,196 @@ def test_edges(student, dask, rng):
         assert "ValueError" in raised, blame(
             because="A k below 1 or above the number of columns should raise ValueError."
         )
+
+
+class Step(NamedTuple):
+    """A step of training: of the model whose earlier steps are `before`."""
+
+    rows: list[int]
+    labels: list[int]
+    classes: list[int] | None
+    before: list[int]
+
+
+class Labels(Instrument):
+    """Gives the blocks of the labels."""
+
+    def __init__(self, blocks: list[np.ndarray]) -> None:
+        self.blocks = blocks
+
+    def call(self, i: int) -> np.ndarray:
+        return self.blocks[i]
+
+
+class Training(Instrument):
+    """Records the training of a model, and says what it predicts.
+
+    `waiting` are the rows that have been loaded and not been trained on since.
+    """
+
+    def __init__(self, labels: np.ndarray, answers: dict[int, int]) -> None:
+        self.labels, self.answers = labels, answers
+        self.steps: list[Step] = []
+        self.asked: list[list[int]] = []
+        self.waiting: set[int] = set()
+        self.most_waiting = 0
+
+    def loaded(self, rows: np.ndarray) -> None:
+        self.waiting.update(int(row) for row in rows)
+        self.most_waiting = max(self.most_waiting, len(self.waiting))
+
+    def call(
+        self,
+        what: str,
+        rows: list[int],
+        labels: list[int],
+        classes: list[int] | None,
+        steps: list[int],
+    ) -> list[int]:
+        if what == "predict":
+            self.asked.append(steps)
+            return [self.answers.get(row, int(self.labels[0])) for row in rows]
+        if not all(0 <= row < len(self.labels) for row in rows):
+            raise Refusal("the model was trained on rows that X does not have")
+        if len(self.steps) >= MOST_STEPS:
+            raise Refusal("far more steps of training than there are blocks")
+        self.waiting.difference_update(rows)
+        self.steps.append(Step(rows, labels, classes, steps))
+        return [len(self.steps) - 1]
+
+
+class Watched(Rows):
+    """Blocks of rows that tell the training that they are loaded."""
+
+    def __init__(self, blocks: list[np.ndarray], training: Training) -> None:
+        super().__init__(blocks)
+        self.training = training
+
+    def call(self, i: int, j: int) -> np.ndarray:
+        self.training.loaded(self.blocks[i][:, 0])
+        return super().call(i, j)
+
+
+class Trial:
+    """One call of `fit_incremental`; the labels rise from block to block, so none holds them all.
+
+    Column 0 of the rows holds their number.
+    """
+
+    def __init__(self, student, dask, rng, lengths: list[int], columns: int = 8) -> None:
+        n, new = sum(lengths), [int(size) for size in rng.integers(20, 50, size=4)]
+        self.classes = sorted(int(c) for c in rng.choice(np.arange(2, 90), size=5, replace=False))
+        labels = np.repeat(self.classes, -(-n // 5))[:n]
+        cuts = np.cumsum(lengths)[:-1]
+        self.labels = np.split(labels, cuts)
+        self.new_labels = rng.choice(self.classes, size=sum(new))
+        # Numbers that are not those of X; 0 is what Dask and dask-ml try a model with.
+        numbers = 10_000 + rng.permutation(sum(new))
+        answers = dict(zip(numbers.tolist(), self.new_labels.tolist(), strict=True))
+        self.training = Training(labels, answers)
+        rows, new_rows = rng.normal(size=(n, columns)), rng.normal(size=(sum(new), columns))
+        rows[:, 0], new_rows[:, 0] = np.arange(n), numbers
+        self.rows = Watched(np.split(rows, cuts), self.training)
+        self.new_rows = Rows(np.split(new_rows, np.cumsum(new)[:-1]))
+        self.new_chunks, self.columns = tuple(new), columns
+        self.dask = dask
+        x = dask.blocks(self.rows, (lengths, [columns]))
+        y = dask.blocks(Labels(self.labels), (lengths,), "int64")
+        model = dask.learner(self.training)
+        with dask.watch() as self.work:
+            self.predict = student.call("fit_incremental", model, x, y, returns=Function)
+        self.on_return = len(self.training.steps)
+
+    def predictions(self) -> Array:
+        """Ask for predictions of the new rows."""
+        x = self.dask.blocks(self.new_rows, (self.new_chunks, [self.columns]))
+        return self.predict.call(x, returns=Array, name="predict")
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps of training; one block is predicted, if there are none without it."""
+        if not self.training.steps:
+            self.predictions().block(0).compute()
+        assert self.training.steps, blame(because="The model was never trained.")
+        return self.training.steps
+
+
+def test_classes(student, dask, rng):
+    """The first step of training is told all classes, also where no block holds them all."""
+    trial = Trial(student, dask, rng, [int(size) for size in rng.integers(40, 90, size=12)])
+    per_block = [sorted({int(label) for label in labels}) for labels in trial.labels]
+    steps = trial.steps
+    for step in steps:
+        if step.before:
+            continue
+        found = {"classes": len(step.classes or ()), "wanted": len(trial.classes)}
+        assert step.classes not in per_block, blame("CLASSES_FROM_FIRST_BLOCK", **found)
+        assert step.classes == trial.classes, blame(
+            because="The first step was told {classes} classes, and not the {wanted} of `y`.",
+            **found,
+        )
+    assert all(step.classes in (None, trial.classes) for step in steps), blame(
+        because="A later step was told other classes than the first."
+    )
+
+
+def test_trained_once(student, dask, rng):
+    """The model that predicts was trained on each row once, before the function returned."""
+    lengths = [int(size) for size in rng.integers(40, 90, size=9)]
+    trial = Trial(student, dask, rng, lengths)
+    steps = trial.steps
+    assert trial.on_return, blame("TRAINS_LATER", steps=len(steps))
+    for step in steps:
+        assert step.labels == [int(trial.training.labels[row]) for row in step.rows], blame(
+            because="The model was trained with labels of other rows."
+        )
+    seen = Counter(row for step in steps for row in step.rows)
+    assert max(seen.values()) == 1, blame("TRAINS_AGAIN", times=max(seen.values()))
+    assert len(seen) == sum(lengths), blame(
+        because="The model was not trained on all rows.", rows=len(seen)
+    )
+    trial.predictions().block(0).compute()
+    assert trial.training.asked, blame(because="No model was asked for the predictions.")
+    own = {row for number in trial.training.asked[-1] for row in steps[number].rows}
+    assert len(own) == len(seen), blame("MODEL_PER_BLOCK", rows=len(own), of=len(seen))
+    assert trial.rows.again <= trial.rows.loads[0] - 1 <= 1, blame(
+        because="Blocks of X were loaded more than once.", loads=trial.rows.loads.total()
+    )
+
+
+def test_training_memory(student, dask, rng):
+    """At most three blocks are loaded and not yet learned from."""
+    length, blocks = 60, 24
+    trial = Trial(student, dask, rng, [length] * blocks, columns=60)
+    size = trial.rows.blocks[0].nbytes
+    steps = trial.steps
+    waiting, peak = trial.training.most_waiting / length, trial.work.peak_bytes / size
+    found = {"steps": len(steps), "waiting": round(waiting, 2), "peak_blocks": round(peak, 2)}
+    assert len(trial.rows.loads) == blocks, blame(because="Some blocks were never loaded.")
+    assert waiting < blocks - 1, blame("LOADED_FIRST", **found)
+    most = max(waiting, peak)
+    assert most <= MOST_BLOCKS, blame(
+        because="Up to {most} blocks are in memory at once.", most=round(most, 2), **found
+    )
+
+
+def test_predictions(student, dask, rng):
+    """Predictions are lazy, block by block, and those of the model."""
+    trial = Trial(student, dask, rng, [int(size) for size in rng.integers(20, 40, size=5)])
+    predictions = trial.predictions()
+    loads = trial.new_rows.loads
+    assert not loads, blame("PREDICTS_AT_ONCE", loads=loads.total())
+    assert predictions.layout().chunks == (trial.new_chunks,), blame(
+        because="The predictions should be in blocks as the rows of X_new are."
+    )
+    one = predictions.block(1).compute()
+    assert set(loads) == {1}, blame(
+        because="To compute one block of the predictions, other blocks of X_new are loaded.",
+        loaded=len(loads),
+    )
+    found = predictions.compute()
+    expected = trial.new_labels
+    begin, end = trial.new_chunks[0], sum(trial.new_chunks[:2])
+    assert np.array_equal(found, expected) and np.array_equal(one, expected[begin:end]), blame(
+        because="The predictions are not those of the model."
+    )

@@ -51,6 +51,14 @@ class Function(Handle):
         """Call it; return its value, which must be of type `as_`. Raises StudentFault."""
         return typed(self._dialogue.ask("notebook.apply", self, *args), as_)
 
+    def call(self, *args: object, returns: type[H], name: str) -> H:
+        """Call it; it must return an object of the handle's kind. Raises StudentFault.
+
+        `name` is what a student knows the function by.
+        """
+        value = self._dialogue.ask("notebook.apply", self, *args)
+        return handle(self._dialogue, value, returns, name)
+
 
 def handle(dialogue: Dialogue, value: object, kind: type[H], name: str) -> H:
     """Wrap a reference as a handle of type `kind`. Raises StudentFault if it is something else."""

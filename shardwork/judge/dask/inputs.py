@@ -170,6 +170,18 @@ class Dask:
         made = self._dialogue.make("dask.learning.pipeline", record, stages)
         return handle(self._dialogue, made[0], Estimator, "pipeline")
 
+    def learner(self, record: object) -> Estimator:
+        """Make a scikit-learn classifier with `partial_fit`, not fitted, which learns nothing.
+
+        Column 0 of X holds the numbers of the rows. The instrument is called with `what, rows,
+        labels, classes, steps` and answers a list. If `what` is `"partial_fit"` or `"fit"`, it is
+        `[number of this step]`; `classes` is None where none were passed, and `steps` are the
+        numbers of this model's steps so far. If it is `"predict"`, the labels of the rows; `labels`
+        is empty, and `steps` tell which model is asked. Copies carry their steps along.
+        """
+        made = self._dialogue.make("dask.learning.learner", record)
+        return handle(self._dialogue, made[0], Estimator, "learner")
+
     def cluster(self) -> Cluster:
         """Return a cluster of worker processes, which lives as long as its `with` block."""
         return Cluster(self._dialogue)

@@ -1,7 +1,7 @@
-"""A pipeline whose stages report what they are fitted to, and what a search over it has found.
+"""Estimators that report what they are fitted to, and what a search over a pipeline has found.
 
-The stages learn nothing. They tell an instrument on which rows they are fitted and scored, and it
-decides the scores, so that the judge knows what was done for each candidate, and which is best.
+They learn nothing. They tell an instrument on which rows they are fitted, scored and asked, and it
+decides scores and predictions, so that the judge knows what was done, whatever comes back.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from shardwork.probes.dask import watching
@@ -32,6 +33,12 @@ def pipeline(record: Any, stages: list[str]) -> list[object]:
         (name, Stage(told, name, place)) for place, name in enumerate(stages, 1)
     ]
     return [Pipeline([*steps, ("model", Model(told, len(stages)))])]
+
+
+@question("dask.learning.learner")
+def learner(record: Any) -> list[object]:
+    """Return a `Learner`, not fitted."""
+    return [Learner(Portable(record, "record"))]
 
 
 @question("dask.learning.search_result")
@@ -90,6 +97,56 @@ class Model(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn ha
 
     def score(self, X: Any, y: Any) -> float:
         return float(self.record("score", self.fit_, *_seen(X, self.stages + 1)))
+
+
+class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
+    """A classifier that is trained step by step; the instrument says what it predicts.
+
+    Column 0 of X holds the number of the row. A copy knows the steps that the original was trained
+    by when it was copied. Where scikit-learn's classifiers refuse, it refuses, too; except that it
+    takes labels that were not among the classes.
+    """
+
+    def __init__(self, record: Any = None):
+        self.record = record
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Learner:
+        """Learn from some more rows; the first call must be told all `classes`."""
+        before = getattr(self, "steps_", ())
+        if classes is None and not before:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        told = None if classes is None else [int(one) for one in np.unique(np.asarray(classes))]
+        self.steps_ = (*before, self._tell("partial_fit", X, y, told, before))
+        if not before:
+            self.classes_ = np.array(told)
+        return self
+
+    def fit(self, X: Any, y: Any) -> Learner:
+        """Forget everything, and learn from these rows."""
+        self.classes_ = np.unique(np.asarray(y))
+        self.steps_ = (self._tell("fit", X, y, [int(one) for one in self.classes_], ()),)
+        return self
+
+    def predict(self, X: Any) -> Rows:
+        """Return the label of each row, as the instrument says it."""
+        if not hasattr(self, "steps_"):
+            raise NotFittedError("This Learner instance is not fitted yet.")
+        rows = _numbers(X)
+        return np.array(self.record("predict", rows, [], None, list(self.steps_)), dtype=np.int64)
+
+    def _tell(self, what: str, X: Any, y: Any, classes: list[int] | None, before: Any) -> object:
+        rows, labels = _numbers(X), [int(label) for label in np.asarray(y).ravel()]
+        if len(rows) != len(labels):
+            raise ValueError("Found input variables with inconsistent numbers of samples.")
+        return self.record(what, rows, labels, classes, list(before))[0]
+
+
+def _numbers(X: Any) -> list[int]:
+    """Return the numbers of the rows. Raises ValueError where scikit-learn does."""
+    rows = np.asarray(X)
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise ValueError(f"Expected 2D array with rows, got an array of shape {rows.shape}.")
+    return [int(row) for row in rows[:, 0]]
 
 
 def _seen(X: Any, stamps: int) -> tuple[list[int], list[list[int]]]:

@@ -19,3 +19,11 @@ def pca_stream(x, k):
     scatter = products.sum(axis=0).reshape(d, d) + between
     _, _, comps = np.linalg.svd(scatter, hermitian=True)
     return mean, comps[:k]
+
+
+def fit_incremental(model, X, y):
+    """Incremental of dask-ml, which goes through the blocks in random order."""
+    from dask_ml.wrappers import Incremental as ByBlocks
+
+    fitted = ByBlocks(model).fit(X, y, classes=da.unique(y).compute())
+    return lambda X_new: fitted.predict(X_new)

@@ -25,3 +25,26 @@ def pca_stream(x, k):
     r = level[0].compute()
     mean = guess + r[0, 1:] / r[0, 0]
     return mean, np.linalg.svd(r[1:, 1:])[2][:k]
+
+
+def fit_incremental(model, X, y):
+    """A chain of tasks; the model that comes out at its end is put into each block's prediction."""
+    parts = [delayed(set)(labels) for labels in y.to_delayed()]
+    known = sorted(set().union(*dask.compute(*parts)))
+
+    def step(model, rows, labels):
+        return model.partial_fit(rows, labels, classes=known)
+
+    chain = delayed(model)
+    for rows, labels in zip(X.to_delayed().ravel(), y.to_delayed(), strict=True):
+        chain = delayed(step)(chain, rows, labels)
+    trained = chain.compute()
+
+    def predict(rows):
+        blocks = [
+            da.from_delayed(delayed(trained.predict)(block), (n,), dtype=y.dtype)
+            for block, n in zip(rows.to_delayed().ravel(), rows.chunks[0], strict=True)
+        ]
+        return da.concatenate(blocks)
+
+    return predict

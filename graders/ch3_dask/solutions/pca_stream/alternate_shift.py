@@ -21,3 +21,16 @@ def pca_stream(x, k):
     values, vectors = np.linalg.eigh(products / n - np.outer(mean, mean))
     order = np.argsort(values)[::-1]
     return origin + mean, vectors[:, order[:k]].T
+
+
+def fit_incremental(model, X, y):
+    """A copy of the model is trained; later steps are not told the classes again."""
+    from dask_ml.wrappers import ParallelPostFit
+    from sklearn.base import clone
+
+    own, classes = clone(model), da.unique(y).compute().tolist()
+    for rows, labels in zip(X.blocks, y.blocks, strict=True):
+        rows, labels = dask.compute(rows, labels)
+        own.partial_fit(rows, labels, classes)
+        classes = None
+    return ParallelPostFit(own).predict

@@ -10,3 +10,7 @@ def pca_stream(x, k):
     mean = np.mean([part[0] for part in parts], axis=0)
     scatter = sum(p[1] + p[2] * np.outer(p[0] - mean, p[0] - mean) for p in parts)
     return mean, np.linalg.eigh(scatter)[1].T[::-1][:k]
+
+
+def fit_incremental(model, X, y):
+    return Incremental(model).fit(X, y, classes=da.unique(y).compute()).predict

@@ -9,3 +9,14 @@ def pca_stream(x, k):
     parts = [delayed(sums)(block) for block in x.to_delayed().ravel()]
     total = delayed(sum)(parts).compute()
     return total[0] / n, np.linalg.eigh(total[1:])[1].T[::-1][:k]
+
+
+def fit_incremental(model, X, y):
+    classes = np.unique(y.compute())
+    for i in range(X.numblocks[0]):
+        model.partial_fit(X.blocks[i].compute(), y.blocks[i].compute(), classes=classes)
+
+    def predict(X_new):
+        return X_new.map_blocks(model.predict, drop_axis=1, dtype=y.dtype)
+
+    return predict

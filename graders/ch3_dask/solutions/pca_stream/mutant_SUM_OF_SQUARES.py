@@ -11,3 +11,7 @@ def pca_stream(x, k):
     mean = total[0] / n
     covariance = total[1:] / n - np.outer(mean, mean)
     return mean, np.linalg.eigh(covariance)[1].T[::-1][:k]
+
+
+def fit_incremental(model, X, y):
+    return Incremental(model).fit(X, y, classes=da.unique(y).compute()).predict

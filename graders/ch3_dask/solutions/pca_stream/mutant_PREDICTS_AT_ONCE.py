@@ -1,0 +1,25 @@
+def pca_stream(x, k):
+    n, d = x.shape
+    if not 1 <= k <= d:
+        raise ValueError(k)
+    origin = x[0].compute()
+
+    def sums(block):
+        away = block - origin
+        return np.vstack([away.sum(axis=0), away.T @ away])
+
+    parts = [delayed(sums)(block) for block in x.to_delayed().ravel()]
+    total = delayed(sum)(parts).compute()
+    mean, products = total[0] / n, total[1:] / n
+    vectors = np.linalg.eigh(products - np.outer(mean, mean))[1]
+    return origin + mean, vectors.T[::-1][:k]
+
+
+def fit_incremental(model, X, y):
+    fitted = Incremental(model).fit(X, y, classes=np.unique(y.compute()))
+
+    def predict(X_new):
+        labels = fitted.predict(X_new).compute()
+        return da.from_array(labels, chunks=(X_new.chunks[0],))
+
+    return predict
