@@ -1,7 +1,8 @@
-"""Pipelines that report their fits, under the searches of scikit-learn and of dask-ml."""
+"""Estimators that report what they are fitted to, in the hands of scikit-learn and of dask-ml."""
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import Any
 
@@ -11,8 +12,12 @@ import dask_ml.model_selection
 import numpy as np
 import pytest
 import sklearn.model_selection
+from dask_ml.wrappers import Incremental
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.naive_bayes import GaussianNB
 
-from shardwork.probes.dask.learning import pipeline, search_result
+from shardwork.probes.dask.learning import learner, pipeline, search_result
 
 pytestmark = pytest.mark.functional
 
@@ -89,3 +94,76 @@ def test_another_object_is_described_by_its_type() -> None:
     assert search_result(steps) == {
         "type": "Pipeline", "kind": None, "candidates": 0, "best_params": {}, "refitted": False
     }  # fmt: skip
+
+
+class Teacher:
+    """Stands for the instrument of a learner: numbers the steps, and predicts row modulo 3."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[Any, ...]] = []
+        self.asked: list[tuple[list[int], list[int]]] = []
+
+    def __call__(self, what: str, rows: list[int], *args: Any) -> list[int]:
+        if what == "predict":
+            self.asked.append((rows, args[-1]))
+            return [row % 3 for row in rows]
+        self.steps.append((what, rows, *args))
+        return [len(self.steps) - 1]
+
+
+def blocks_of_rows() -> tuple[Any, Any]:
+    """Four blocks of six rows; the labels rise, so no block holds all of them."""
+    X = np.arange(24.0)[:, None] + np.array([0.0, 0.5])
+    return da.from_array(X, chunks=(6, 2)), da.from_array(np.repeat([4, 7, 9], 8), chunks=6)
+
+
+def test_dask_ml_trains_a_copy_on_each_block_once_and_predicts_lazily() -> None:
+    teacher, (X, y) = Teacher(), blocks_of_rows()
+    (given,) = learner(teacher)
+    fitted = Incremental(given).fit(X, y, classes=[9, 4, 7])
+    rows = sorted(row for step in teacher.steps for row in step[1])
+    assert rows == list(range(24))
+    for number, (what, some, labels, classes, before) in enumerate(teacher.steps):
+        assert (what, classes, before) == ("partial_fit", [4, 7, 9], list(range(number)))
+        assert labels == [[4, 7, 9][row // 8] for row in some]
+    assert not hasattr(given, "steps_")
+    # dask-ml tries the model with one row of zeros, to know the type of the predictions.
+    predictions = fitted.predict(X)
+    assert teacher.asked == [([0], [0, 1, 2, 3])]
+    assert predictions.chunks == ((6, 6, 6, 6),)
+    assert predictions.compute().tolist() == [row % 3 for row in range(24)]
+    assert {tuple(steps) for _, steps in teacher.asked} == {(0, 1, 2, 3)}
+
+
+def test_a_copy_knows_the_steps_up_to_then_and_a_clone_none() -> None:
+    teacher = Teacher()
+    (given,) = learner(teacher)
+    model: Any = given
+    model.partial_fit(np.zeros((1, 2)), [4], classes=[4, 7])
+    copied = copy.deepcopy(model)
+    model.partial_fit(np.ones((1, 2)), [7])
+    assert teacher.steps[1] == ("partial_fit", [1], [7], None, [0])
+    for one in (model, copied):
+        one.predict(np.zeros((1, 2)))
+    assert [steps for _, steps in teacher.asked] == [[0, 1], [0]]
+    with pytest.raises(NotFittedError):
+        clone(model).predict(np.zeros((1, 2)))
+    model.fit(np.zeros((1, 2)), [9])
+    assert teacher.steps[2] == ("fit", [0], [9], [9], [])
+
+
+@pytest.mark.parametrize("kind", [GaussianNB, lambda: learner(Teacher())[0]])
+def test_it_refuses_what_scikit_learn_refuses(kind: Any) -> None:
+    rows = np.arange(8.0).reshape(4, 2)
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        kind().partial_fit(rows, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        kind().partial_fit(rows, [0, 1], classes=[0, 1])
+    fitted = kind().partial_fit(rows, [0, 1, 0, 1], classes=[0, 1])
+    for empty in (np.zeros((0, 0)), np.zeros(4)):
+        with pytest.raises(ValueError, match=r"2D array|0 sample"):
+            fitted.predict(empty)
+    # So map_blocks must be told the type: it tries the function on tiny arrays of its own.
+    X, _ = blocks_of_rows()
+    with pytest.raises(ValueError, match="dtype"):
+        X.map_blocks(fitted.predict, drop_axis=1)

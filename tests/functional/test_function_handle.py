@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
-from shardwork.grading import Function, StudentFault
+from shardwork.grading import Array, Function, StudentFault
+from shardwork.judge.dask.inputs import Dask
 from shardwork.judge.dialogue import Dialogue
 from shardwork.judge.student import Student
 from shardwork.sandbox import isolation
@@ -46,19 +48,31 @@ def number():
 
 def a_class():
     return Later
+
+def doubler():
+    def doubled(x):
+        return 2 * x
+    def as_values(x):
+        return doubled(x).compute()
+    return doubled, as_values
 """
 
 
 @pytest.fixture(scope="module")
-def student() -> Iterator[Student]:
+def dialogue() -> Iterator[Dialogue]:
     session = sandboxes.session(sandboxes.zygote(), {"code": CELL}, cell_s=60.0, call_s=30.0)
     try:
         session.open()
         assert session.outcomes["code"].status == "ran", session.outcomes["code"]
-        yield Student(Dialogue(session, 30.0))
+        yield Dialogue(session, 30.0)
     finally:
         session.close()
         sandboxes.end_zygotes()
+
+
+@pytest.fixture
+def student(dialogue: Dialogue) -> Student:
+    return Student(dialogue)
 
 
 def test_a_tuple_of_functions_comes_back_as_handles_that_share_their_state(
@@ -70,6 +84,19 @@ def test_a_tuple_of_functions_comes_back_as_handles_that_share_their_state(
     first, second = student.call("as_list", returns=(Function, Function))
     assert first.value([1, 2], as_=int) == 2
     assert second.value("a", as_=str) == "A"
+
+
+def test_a_function_may_return_a_handle(dialogue: Dialogue, student: Student) -> None:
+    x = Dask(dialogue).array(np.arange(5.0), [[2, 3]])
+    doubled, as_values = student.call("doubler", returns=(Function, Function))
+    found = doubled.call(x, returns=Array, name="doubled")
+    assert found.layout().chunks == ((2, 3),)
+    assert found.compute().tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
+    with pytest.raises(StudentFault) as raised:
+        as_values.call(x, returns=Array, name="doubled")
+    assert raised.value.evidence == {
+        "name": "doubled", "wanted": "a Dask array", "found": "a `ndarray`"
+    }  # fmt: skip
 
 
 def test_what_a_called_object_raises_is_the_students_fault(student: Student) -> None:

@@ -118,13 +118,14 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn 
         told = None if classes is None else [int(one) for one in np.unique(np.asarray(classes))]
         self.steps_ = (*before, self._tell("partial_fit", X, y, told, before))
         if not before:
-            self.classes_ = np.array(told)
+            self.classes_, self.n_features_in_ = np.array(told), np.shape(X)[1]
         return self
 
     def fit(self, X: Any, y: Any) -> Learner:
         """Forget everything, and learn from these rows."""
         self.classes_ = np.unique(np.asarray(y))
         self.steps_ = (self._tell("fit", X, y, [int(one) for one in self.classes_], ()),)
+        self.n_features_in_ = np.shape(X)[1]
         return self
 
     def predict(self, X: Any) -> Rows:
@@ -132,6 +133,8 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn 
         if not hasattr(self, "steps_"):
             raise NotFittedError("This Learner instance is not fitted yet.")
         rows = _numbers(X)
+        if np.shape(X)[1] != self.n_features_in_:
+            raise ValueError(f"X has not the {self.n_features_in_} features that are expected.")
         return np.array(self.record("predict", rows, [], None, list(self.steps_)), dtype=np.int64)
 
     def _tell(self, what: str, X: Any, y: Any, classes: list[int] | None, before: Any) -> object:
