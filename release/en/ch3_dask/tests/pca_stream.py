@@ -2,6 +2,7 @@ import dask
 import dask.array as da
 import numpy as np
 from otter.test_files import test_case
+from sklearn.naive_bayes import GaussianNB
 
 OK_FORMAT = False
 name = "pca_stream"
@@ -87,3 +88,50 @@ def test_errors(pca_stream):
         except ValueError:
             raised = True
         assert raised, f"k = {k} raised no ValueError."
+
+
+class Steps(GaussianNB):
+    """A model that remembers of which rows its steps of training were."""
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        self.rows_ = [*getattr(self, "rows_", []), len(X)]
+        asked.append(self.rows_)
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+asked = []
+
+
+def mixed(lengths):
+    """Rows around three places far from each other, well mixed, and which place it is."""
+    kinds = np.arange(sum(lengths)) % 3
+    places = np.column_stack([10.0 * kinds, np.cos(np.arange(len(kinds)))])
+    return da.from_array(places, chunks=(lengths, 2)), da.from_array(kinds, chunks=(lengths,))
+
+
+@test_case(
+    name="training",
+    success_message="The model learns from each of the three blocks.",
+    failure_message="Three blocks of 30, 21 and 9 rows: the model should learn from each row once.",
+)
+def test_training(fit_incremental):
+    asked.clear()
+    fit_incremental(Steps(), *mixed((30, 21, 9)))
+    assert asked, "partial_fit was never called."
+    assert sum(asked[-1]) == 60, f"The model learned from {sum(asked[-1])} rows, and not from 60."
+
+
+@test_case(
+    name="predictions",
+    success_message="The predictions are a Dask array in the blocks of the rows, and right.",
+    failure_message="For blocks of 12 and 30 rows there should be 42 predictions in such blocks.",
+)
+def test_predictions(fit_incremental):
+    predict = fit_incremental(GaussianNB(), *mixed((30, 21, 9)))
+    assert callable(predict), f"fit_incremental returned a {type(predict).__name__}."
+    rows, kinds = mixed((12, 30))
+    found = predict(rows)
+    assert isinstance(found, da.Array), f"predict returned a {type(found).__name__}."
+    assert found.chunks == ((12, 30),), f"The blocks of the predictions are {found.chunks}."
+    wrong = int((found.compute() != kinds.compute()).sum())
+    assert wrong == 0, f"{wrong} of 42 predictions are wrong, and the places are far apart."

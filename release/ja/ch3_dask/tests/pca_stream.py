@@ -2,6 +2,7 @@ import dask
 import dask.array as da
 import numpy as np
 from otter.test_files import test_case
+from sklearn.naive_bayes import GaussianNB
 
 OK_FORMAT = False
 name = "pca_stream"
@@ -86,3 +87,50 @@ def test_errors(pca_stream):
         except ValueError:
             raised = True
         assert raised, f'k = {k}でValueErrorが発生しませんでした。'
+
+
+class Steps(GaussianNB):
+    """A model that remembers of which rows its steps of training were."""
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        self.rows_ = [*getattr(self, "rows_", []), len(X)]
+        asked.append(self.rows_)
+        return super().partial_fit(X, y, classes, sample_weight)
+
+
+asked = []
+
+
+def mixed(lengths):
+    """Rows around three places far from each other, well mixed, and which place it is."""
+    kinds = np.arange(sum(lengths)) % 3
+    places = np.column_stack([10.0 * kinds, np.cos(np.arange(len(kinds)))])
+    return da.from_array(places, chunks=(lengths, 2)), da.from_array(kinds, chunks=(lengths,))
+
+
+@test_case(
+    name="training",
+    success_message="モデルは3つのブロックのどれからも学習しています。",
+    failure_message="30行、21行、9行の3つのブロックで、モデルは各行から1度ずつ学習するはずです。",
+)
+def test_training(fit_incremental):
+    asked.clear()
+    fit_incremental(Steps(), *mixed((30, 21, 9)))
+    assert asked, "partial_fit が1度も呼び出されていません。"
+    assert sum(asked[-1]) == 60, f'モデルは60行ではなく、{sum(asked[-1])}行から学習しました。'
+
+
+@test_case(
+    name="predictions",
+    success_message="予測は、行と同じブロックに分かれたDaskの配列で、値も正しくなっています。",
+    failure_message="12行と30行のブロックに対しては、予測も同じブロックに分かれて42個あるはずです。",
+)
+def test_predictions(fit_incremental):
+    predict = fit_incremental(GaussianNB(), *mixed((30, 21, 9)))
+    assert callable(predict), f'fit_incremental が返したのは {type(predict).__name__} です。'
+    rows, kinds = mixed((12, 30))
+    found = predict(rows)
+    assert isinstance(found, da.Array), f'predict が返したのは {type(found).__name__} です。'
+    assert found.chunks == ((12, 30),), f'予測のブロックは {found.chunks} です。'
+    wrong = int((found.compute() != kinds.compute()).sum())
+    assert wrong == 0, f'42個の予測のうち{wrong}個が誤りです。3つの場所は遠く離れています。'
