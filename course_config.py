@@ -275,6 +275,20 @@ course = {
                     },
                 },
                 {
+                    "name": "BucketDDP",
+                    "points": 8,
+                    "minutes": 75,
+                    "track": "full",
+                    "weights": {
+                        "test_gradients": 2,
+                        "test_buckets": 2,
+                        "test_overlap": 5,
+                        "test_each_once": 2,
+                        "test_unused": 3,
+                        "test_steps": 2,
+                    },
+                },
+                {
                     "name": "topk_step",
                     "points": 6,
                     "minutes": 45,
@@ -286,6 +300,9 @@ course = {
                         "test_two_workers": 2,
                     },
                 },
+            ],
+            "written": [
+                {"name": "choose_parallelism", "points": 4, "minutes": 15, "track": "core"}
             ],
             "limits": {"cell_s": 40, "call_s": 20, "total_s": 400, "memory_mb": 4096},
         },

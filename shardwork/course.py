@@ -20,6 +20,8 @@ from msgspec import Meta
 from shardwork.errors import CourseError, NothingMatched
 
 Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Definition = Annotated[str, Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9_]*$", max_length=64)]
+"""The name of a function or a class."""
 Positive = Annotated[float, Meta(gt=0, le=10_000)]
 SparkMaster = Annotated[str, Meta(pattern=r"^(local\[\d+\]|local-cluster\[\d+,\d+,\d+\])$")]
 Language = Annotated[str, Meta(pattern=r"^[a-z]{2}$")]
@@ -46,7 +48,7 @@ class Track(enum.Enum):
 class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One graded item: the function (or class) `name` that a student writes."""
 
-    name: Identifier
+    name: Definition
     points: Positive
     minutes: Annotated[int, Meta(ge=1, le=600)]
     track: Track = Track.FULL
