@@ -300,6 +300,18 @@ course = {
                         "test_two_workers": 2,
                     },
                 },
+                {
+                    "name": "amp_step",
+                    "points": 7,
+                    "minutes": 40,
+                    "track": "full",
+                    "weights": {
+                        "test_small_updates": 2,
+                        "test_clipping": 2,
+                        "test_overflow": 2,
+                        "test_overflow_on_one_rank": 2,
+                    },
+                },
             ],
             "written": [
                 {"name": "choose_parallelism", "points": 4, "minutes": 15, "track": "core"}

@@ -333,7 +333,11 @@ def _solution_problems(cell: Cell, exercises: Mapping[str, float]) -> list[str]:
         found.append(f"{at} defines no function or class {cell.id!r} at its top level")
     elif not ast.get_docstring(defined[0]):
         found.append(f"{at}: {cell.id!r} has no docstring; give shapes, units and errors in one")
-    elif (doc_end := defined[0].body[0].end_lineno) is not None and doc_end >= solved[0].start:
+    elif any(
+        # Two markers for each region before it, and one for its own, are not in the parsed text.
+        defined[0].body[0].lineno in range(region.start - 2 * i, region.stop - 2 * i)
+        for i, region in enumerate(solved)
+    ):
         found.append(f"{at}: the docstring stands in the solution region; move it above the marker")
     return found
 

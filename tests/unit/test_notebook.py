@@ -163,6 +163,10 @@ WITHOUT_DOCSTRING = "def runs(items):\n    ### BEGIN SOLUTION\n    return 1\n   
 HIDDEN_DOCSTRING = (
     'def runs(items):\n    ### BEGIN SOLUTION\n    """Text."""\n    return 1\n    ### END SOLUTION'
 )
+MARK, TEXT = "    ### BEGIN SOLUTION\n", '    """Text."""\n'
+BEFORE_IT = (
+    'class Part:\n    """Text."""\n    ### BEGIN SOLUTION\n    size = 1\n    ### END SOLUTION\n'
+)
 OTHER_NAME = 'def run():\n    """Text."""\n    ### BEGIN SOLUTION\n    pass\n    ### END SOLUTION'
 BROKEN = 'def runs():\n    """Text."""\n    ### BEGIN SOLUTION\n    return (\n    ### END SOLUTION'
 
@@ -185,6 +189,10 @@ BROKEN = 'def runs():\n    """Text."""\n    ### BEGIN SOLUTION\n    return (\n  
         (with_source("runs", "def runs(): ..."), "has 0 line(s) with BEGIN SOLUTION"),
         (with_source("runs", WITHOUT_DOCSTRING), "'runs' has no docstring"),
         (with_source("runs", HIDDEN_DOCSTRING), "the docstring stands in the solution region"),
+        (
+            with_source("runs", BEFORE_IT + HIDDEN_DOCSTRING),
+            "the docstring stands in the solution region",
+        ),
         (with_source("runs", OTHER_NAME), "defines no function or class 'runs'"),
         (with_source("runs", BROKEN), "line 3 of the reference: '(' was never closed"),
         (with_source("ch0-lesson", "### BEGIN SOLUTION"), "'ch0-lesson' has a solution marker"),
@@ -203,6 +211,12 @@ def test_a_deviation_is_named_with_the_next_step(assignment, change, message):
     change(nb)
     found = notebook.problems(nb, assignment)
     assert any(message in problem for problem in found), found
+
+
+def test_another_definition_with_a_region_may_stand_before_the_exercise(assignment):
+    nb = source_notebook()
+    with_source("runs", BEFORE_IT + HIDDEN_DOCSTRING.replace(MARK + TEXT, TEXT + MARK))(nb)
+    assert notebook.problems(nb, assignment) == []
 
 
 def test_loading_reports_every_problem_at_once(course):
