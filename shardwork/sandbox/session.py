@@ -106,11 +106,14 @@ class Session:
     def prepare(self) -> None:
         """Start the sandbox ahead of its turn; nothing of the submission runs in it yet.
 
-        Raises SandboxFailed if the platform failed.
+        Raises SandboxFailed if the platform failed twice.
         """
         self.close_sandbox()
         began = time.monotonic()
-        self._start()
+        try:
+            self._start()
+        except SandboxFailed:  # a stumble of the machine: nothing of the submission has run yet
+            self._start()
         self._prepared = True
         self.sandbox_s += time.monotonic() - began
 
