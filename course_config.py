@@ -275,6 +275,18 @@ course = {
                     },
                 },
                 {
+                    "name": "ring",
+                    "points": 7,
+                    "minutes": 50,
+                    "weights": {
+                        "test_uneven": 2,
+                        "test_traffic": 5,
+                        "test_neighbours": 2,
+                        "test_rounds": 3,
+                        "test_rendezvous": 3,
+                    },
+                },
+                {
                     "name": "BucketDDP",
                     "points": 8,
                     "minutes": 75,

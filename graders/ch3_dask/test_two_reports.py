@@ -37,9 +37,7 @@ class Files(Instrument):
         return self.sales[path]
 
 
-def report(
-    files: list[list[tuple[str, int]]], table: dict[str, str]
-) -> tuple[Report, Report]:
+def report(files: list[list[tuple[str, int]]], table: dict[str, str]) -> tuple[Report, Report]:
     totals: Report = {}
     largest: Report = {}
     for sales in files:

@@ -8,8 +8,10 @@ def clean(df):
     words = F.split(F.translate("name", "\t\u3000", "  "), " ")
     name = F.array_join(F.filter(words, lambda word: word != ""), " ")
     size = (
-        F.when(number >= 1000, "large").when(number >= 100, "medium")
-        .when(number.isNotNull(), "small").otherwise("unknown")
+        F.when(number >= 1000, "large")
+        .when(number >= 100, "medium")
+        .when(number.isNotNull(), "small")
+        .otherwise("unknown")
     )
     kept = df.filter(~F.col("status").eqNullSafe("cancelled"))
     name = F.lower(name).alias("name")

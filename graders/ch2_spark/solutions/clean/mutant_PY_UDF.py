@@ -17,8 +17,10 @@ def clean(df):
     amount = F.col("amount")
     name = F.lower(F.trim(F.regexp_replace("name", "[\\s\u3000]+", " ")))
     size = (
-        F.when(amount.isNull(), "unknown").when(amount < 100, "small")
-        .when(amount < 1000, "medium").otherwise("large")
+        F.when(amount.isNull(), "unknown")
+        .when(amount < 100, "small")
+        .when(amount < 1000, "medium")
+        .otherwise("large")
     )
     kept = df.filter(F.col("status").isNull() | (F.col("status") != "cancelled"))
     typed = kept.select("id", name.alias("name"), to_number("amount").alias("amount"))

@@ -10,6 +10,8 @@ def revenue(spark, path, day, min_amount):
     if not folder.is_dir():
         return spark.createDataFrame([], "country string, revenue double")
     orders = spark.read.schema(columns).parquet(str(folder))
-    return orders.where(col("amount") > min_amount).groupBy("country").agg(
-        total("amount").alias("revenue")
+    return (
+        orders.where(col("amount") > min_amount)
+        .groupBy("country")
+        .agg(total("amount").alias("revenue"))
     )
