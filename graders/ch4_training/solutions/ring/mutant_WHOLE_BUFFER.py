@@ -1,7 +1,8 @@
 def ring(comm, x):
-    right, left = (comm.rank + 1) % comm.size, (comm.rank - 1) % comm.size
+    p, r = comm.size, comm.rank
+    right, left = (r + 1) % p, (r - 1) % p
     total, travelling = x.clone(), x
-    for _ in range(comm.size - 1):
+    for _ in range(p - 1):
         work = comm.isend(travelling, right)
         travelling = comm.recv(left)
         work.wait()
