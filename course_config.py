@@ -324,6 +324,19 @@ course = {
                         "test_overflow_on_one_rank": 2,
                     },
                 },
+                {
+                    "name": "schedule",
+                    "points": 7,
+                    "minutes": 45,
+                    "track": "full",
+                    "weights": {
+                        "test_no_deadlock": 2,
+                        "test_1f1b_memory": 2,
+                        "test_1f1b_time": 2,
+                        "test_bubble": 2,
+                        "test_peak": 2,
+                    },
+                },
             ],
             "written": [
                 {"name": "choose_parallelism", "points": 4, "minutes": 15, "track": "core"}
