@@ -31,9 +31,9 @@ TOLERANCE = 1e-5
 """Right ways near 1e8 are within 1e-7 for the mean and 1e-8 for the components; sums of squares are
 off by about 1, and the mistakes about weights and blocks by more than 6e-4."""
 MOST_BLOCKS = 3.2
-"""In memory at once, of blocks of 250 kB. Summaries of blocks: 0.1 to 2.0; everything: 24 and more.
+"""In memory at once, of blocks of 250 kB. Summaries of blocks: 0.1 to 2.0; everything: 14 and more.
 
-Of blocks of 29 kB, training a model: dask-ml 1.0, a loop 2.0; everything: 24 and more.
+Of blocks of 29 kB, training a model: dask-ml 1.0, a loop 2.0; everything: 12 and more.
 """
 MOST_STEPS = 2_000
 """Of training, far more than any way needs that is not out of hand."""
@@ -176,7 +176,7 @@ def test_one_pass(student, dask, rng):
 def test_memory(student, dask, rng):
     """At most three blocks are in memory at once."""
     n, columns = 5200, 6
-    blocks = draw(rng, [n] * 24, columns, offset=3.0, drift=1.0)
+    blocks = draw(rng, [n] * 14, columns, offset=3.0, drift=1.0)
     size = blocks[0].nbytes
     with dask.watch() as seen:
         _, rows = ask(student, dask, blocks, 2)
@@ -217,16 +217,6 @@ class Step(NamedTuple):
     labels: list[int]
     classes: list[int] | None
     before: list[int]
-
-
-class Labels(Instrument):
-    """Gives the blocks of the labels."""
-
-    def __init__(self, blocks: list[np.ndarray]) -> None:
-        self.blocks = blocks
-
-    def call(self, i: int) -> np.ndarray:
-        return self.blocks[i]
 
 
 class Training(Instrument):
@@ -302,7 +292,7 @@ class Trial:
         self.new_chunks, self.columns = tuple(new), columns
         self.dask = dask
         x = dask.blocks(self.rows, (lengths, [columns]))
-        y = dask.blocks(Labels(self.labels), (lengths,), "int64")
+        y = dask.array(labels, (lengths,))
         model = dask.learner(self.training)
         with dask.watch() as self.work:
             self.predict = student.call("fit_incremental", model, x, y, returns=Function)
@@ -324,7 +314,7 @@ class Trial:
 
 def test_classes(student, dask, rng):
     """The first step of training is told all classes, also where no block holds them all."""
-    trial = Trial(student, dask, rng, [int(size) for size in rng.integers(40, 90, size=12)])
+    trial = Trial(student, dask, rng, [int(size) for size in rng.integers(40, 90, size=8)])
     per_block = [sorted({int(label) for label in labels}) for labels in trial.labels]
     steps = trial.steps
     for step in steps:
@@ -367,7 +357,7 @@ def test_trained_once(student, dask, rng):
 
 def test_training_memory(student, dask, rng):
     """At most three blocks are loaded and not yet learned from."""
-    length, blocks = 60, 24
+    length, blocks = 60, 12
     trial = Trial(student, dask, rng, [length] * blocks, columns=60)
     size = trial.rows.blocks[0].nbytes
     steps = trial.steps
