@@ -186,43 +186,54 @@ def draw(rng, n: int, *, repeated: bool = False) -> tuple[list[int], dict[int, l
 
 
 class Run:
-    """One call of the student's function on a cluster of its own."""
+    """One call of the student's function on a cluster."""
 
-    def __init__(self, student, dask, ask: Search, max_inflight: int) -> None:
+    def __init__(self, student, cluster, ask: Search, max_inflight: int) -> None:
         self.ask = ask
-        with dask.cluster() as cluster:
-            f, params, data, stop = cluster.search_inputs(ask, ask.token, DATA_BYTES)
-            try:
-                self.best = student.value(
-                    "search", cluster.client, f, params, data, max_inflight, stop,
-                    as_=tuple[int, float] | None,
-                )  # fmt: skip
-                ask.returned = True
-                cluster.hear()  # what was cancelled may not begin when the others end
-            finally:
-                ask.over = True
-            self.seen = cluster.settle()
+        f, params, data, stop = cluster.search_inputs(ask, ask.token, DATA_BYTES)
+        try:
+            self.best = student.value(
+                "search", cluster.client, f, params, data, max_inflight, stop,
+                as_=tuple[int, float] | None,
+            )  # fmt: skip
+            ask.returned = True
+            cluster.hear()  # what was cancelled may not begin when the others end
+        finally:
+            ask.over = True
+        self.seen = cluster.settle()
+
+
+def run_alone(student, dask, ask: Search, max_inflight: int) -> Run:
+    """Call the student's function on a cluster of its own."""
+    with dask.cluster() as cluster:
+        return Run(student, cluster, ask, max_inflight)
 
 
 def test_values(student, dask, rng):
     """Every candidate that is drawn gets a trial of its own, and the best one is returned."""
-    for n, window in ((14, 4), (int(rng.integers(3, 6)), 8)):
-        candidates, scores = draw(rng, n, repeated=n > 7)
-        ask = FullWindow(candidates, scores, 1e9, window=min(n, window))
-        run = Run(student, dask, ask, window)
-        missing = Counter(candidates) - Counter(ask.begun)
-        found = {"trials": len(ask.begun), "n": n}
-        assert ask.all_drawn, blame(because="Some candidates were never drawn.", **found)
-        assert not missing, blame(
-            "PURE_RANDOM" if all(param in ask.begun for param in missing) else None,
-            because="" if all(param in ask.begun for param in missing)
-            else "Some candidates were drawn and never tried.", **found,
-        )  # fmt: skip
-        assert not ask.foreign_data, blame(because="f was called with other data than was given.")
-        best = max(range(n), key=lambda number: ask.given[number])
-        assert run.best == (ask.begun[best], ask.given[best]), blame(
-            because="What was returned is not the best candidate with its score.", **found
-        )
+    with dask.cluster() as cluster:
+        for n, window in ((14, 4), (int(rng.integers(3, 6)), 8)):
+            check_values(student, cluster, rng, n, window)
+
+
+def check_values(student, cluster, rng, n: int, window: int) -> None:
+    """One search of n candidates."""
+    candidates, scores = draw(rng, n, repeated=n > 7)
+    ask = FullWindow(candidates, scores, 1e9, window=min(n, window))
+    run = Run(student, cluster, ask, window)
+    missing = Counter(candidates) - Counter(ask.begun)
+    found = {"trials": len(ask.begun), "n": n}
+    assert ask.all_drawn, blame(because="Some candidates were never drawn.", **found)
+    assert not missing, blame(
+        "PURE_RANDOM" if all(param in ask.begun for param in missing) else None,
+        because="" if all(param in ask.begun for param in missing)
+        else "Some candidates were drawn and never tried.", **found,
+    )  # fmt: skip
+    assert not ask.foreign_data, blame(because="f was called with other data than was given.")
+    best = max(range(n), key=lambda number: ask.given[number])
+    assert run.best == (ask.begun[best], ask.given[best]), blame(
+        because="What was returned is not the best candidate with its score.", **found
+    )
 
 
 def test_limit(student, dask, rng):
@@ -230,7 +241,7 @@ def test_limit(student, dask, rng):
     window = int(rng.integers(3, 6))
     candidates, scores = draw(rng, 24)
     ask = FullWindow(candidates, scores, 1e9, window=window)
-    run = Run(student, dask, ask, window)
+    run = run_alone(student, dask, ask, window)
     found = {"drawn_ahead": ask.most_ahead, "max_inflight": window}
     assert len(ask.begun) > window, blame(because="Hardly any trial was made.", **found)
     # One more: a loop may draw the next candidate and then wait until there is room for it.
@@ -246,7 +257,7 @@ def test_slow_trial(student, dask, rng):
     window = 3
     candidates, scores = draw(rng, 12)
     ask = SlowSecond(candidates, scores, 1e9)
-    Run(student, dask, ask, window)
+    run_alone(student, dask, ask, window)
     assert ask.begun, blame(because="No trial was made.")
     at, found = ask.stuck_at, {"most_at_once": ask.most_open}
     if at is None:
@@ -268,7 +279,7 @@ def test_stops(student, dask, rng):
     good_at = int(rng.integers(6, 9))
     scores[candidates[good_at]] = [1000.0 + float(rng.uniform(0, 9))]
     ask = GoodOne(candidates, scores, 1000.0, window=window)
-    run = Run(student, dask, ask, window)
+    run = run_alone(student, dask, ask, window)
     waited_for = len(ask.ended) - ask.ended_at_good
     found = {"drawn_after": ask.drawn - ask.drawn_at_good, "begun_after": ask.begun_after}
     assert ask.good_ended, blame(because="The search ended before a good score had come in.")
@@ -289,7 +300,7 @@ def test_data_once(student, dask, rng):
     """The data reach each worker once, and not with each trial."""
     candidates, scores = draw(rng, 24)
     ask = Search(candidates, scores, 1e9)
-    Run(student, dask, ask, 4)
+    run_alone(student, dask, ask, 4)
     arrivals = ask.arrivals.total()
     found = {"arrivals": arrivals, "trials": len(ask.begun)}
     assert len(ask.begun) == 24 and not ask.foreign_data, blame(
@@ -303,9 +314,9 @@ def test_data_once(student, dask, rng):
 
 def test_edges(student, dask):
     """Without candidates the result is None; a max_inflight below one is a ValueError."""
-    run = Run(student, dask, Search([], {}, 1e9), 2)
-    assert run.best is None, blame(because="Without candidates the result should be None.")
     with dask.cluster() as cluster:
+        run = Run(student, cluster, Search([], {}, 1e9), 2)
+        assert run.best is None, blame(because="Without candidates the result should be None.")
         ask = Search([1], {1: [1.0]}, 1e9)
         f, params, data, stop = cluster.search_inputs(ask, ask.token, 1000)
         raised = student.refusal("search", cluster.client, f, params, data, 0, stop)
