@@ -1,7 +1,8 @@
 """The student side: how a notebook gets its Spark session, Dask client, ranks and data.
 
-The same calls work on a laptop and in the sandbox that grades; environment variables choose the
-cluster (`SHARDWORK_SPARK_MASTER`, `SHARDWORK_DASK_SCHEDULER`, `SHARDWORK_DASK_WORKERS`).
+The same calls work on a laptop, in the sandbox that grades and on the cluster of `compose.yaml`;
+environment variables choose the cluster (`SHARDWORK_SPARK_MASTER`, `SHARDWORK_DASK_SCHEDULER`,
+`SHARDWORK_DASK_WORKERS`, `SHARDWORK_RANK_HOSTS`).
 Nothing here knows the judge. The frameworks are imported by the first call that needs them.
 """
 

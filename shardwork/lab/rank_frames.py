@@ -1,7 +1,7 @@
-"""What a notebook and its rank server say to each other: pickled frames behind a length.
+"""What a notebook and its rank servers say to each other: pickled frames behind a length.
 
-Both ends belong to the same student, in the same sandbox or on the same laptop, so pickle is fine
-here. Nothing of this reaches the judge.
+Both ends belong to the same student, in the same sandbox, on the same laptop or on their own
+cluster, so pickle is fine here. Nothing of this reaches the judge.
 """
 
 from __future__ import annotations
@@ -29,8 +29,21 @@ class RankState(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Meeting:
+    """Where ranks on several hosts find each other: a TCP store that one of the hosts keeps."""
+
+    host: str
+    port: int
+    kept_here: bool
+    """Whether the server that gets this call keeps it."""
+
+
+@dataclass(frozen=True)
 class Call:
-    """Run `payload` (function and arguments) in `world_size` ranks."""
+    """Run `payload` (function and arguments) in `world_size` ranks.
+
+    `ranks` are those that this server runs, all of them if there is no `meeting`.
+    """
 
     world_size: int
     timeout_s: float
@@ -38,6 +51,8 @@ class Call:
     folder: str
     path: list[str]
     environment: dict[str, str]
+    ranks: tuple[int, ...] = ()
+    meeting: Meeting | None = None
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,12 @@ def _enter(number: int, call: Call) -> None:
     sys.path[:] = call.path
     os.environ.clear()
     os.environ.update(call.environment)
-    world = str(call.world_size)
+    here = call.ranks or tuple(range(call.world_size))
     os.environ.update(
-        RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=world, LOCAL_WORLD_SIZE=world
+        RANK=str(number),
+        LOCAL_RANK=str(here.index(number)),
+        WORLD_SIZE=str(call.world_size),
+        LOCAL_WORLD_SIZE=str(len(here)),
     )
 
 
@@ -141,9 +144,8 @@ def _join_group(number: int, call: Call, folder: str) -> Any:
     np.random.seed(_SEED)
     torch.manual_seed(_SEED)
     torch.set_num_threads(1)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
     timeout = timedelta(seconds=call.timeout_s)
-    store = dist.FileStore(str(Path(folder) / "store"), call.world_size)
+    store = _store(call, folder, timeout)
     store.set_timeout(timeout)
     # Two different collectives then end in an error at once instead of waiting for each other, or
     # (different shapes) taking the process down with SIGABRT. The environment variable is read at
@@ -160,6 +162,35 @@ def _join_group(number: int, call: Call, folder: str) -> Any:
     _give_ddp_a_plain_group(dist.new_group(backend="gloo", timeout=timeout))
     store.set(f"joined {number}", "")
     return store
+
+
+def _store(call: Call, folder: str, timeout: timedelta) -> Any:
+    """Return the store in which ranks find each other: a file, or on the host that keeps it."""
+    import torch.distributed as dist
+
+    if call.meeting is None:
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
+        return dist.FileStore(str(Path(folder) / "store"), call.world_size)
+    os.environ.pop("GLOO_SOCKET_IFNAME", None)  # the interface that this host's name stands for
+    return dist.TCPStore(call.meeting.host, call.meeting.port, is_master=False, timeout=timeout)
+
+
+def keep_store(call: Call) -> NoReturn:
+    """Turn this forked process into the keeper of the call's store, until it is killed.
+
+    A process of its own: a rank that kept it would take it along when it returns.
+    """
+    try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.setpgid(0, 0)
+        import torch.distributed as dist
+
+        assert call.meeting is not None
+        kept = dist.TCPStore("0.0.0.0", call.meeting.port, is_master=True, wait_for_workers=False)
+        while kept is not None:
+            signal.pause()
+    finally:
+        os._exit(1)
 
 
 def _give_ddp_a_plain_group(group: Any) -> None:

@@ -39,6 +39,7 @@ from shardwork.lab.rank_process import (
     PR_SET_CHILD_SUBREAPER,
     be_rank,
     is_whole,
+    keep_store,
     places_in,
     prctl,
 )
@@ -56,7 +57,7 @@ def serve(control: socket.socket) -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a rank leaves behind becomes our child, and is found
     with tempfile.TemporaryDirectory(prefix="shardwork-ranks-", ignore_cleanup_errors=True) as own:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(own) / "inductor")
-        problem = _import_torch()
+        problem = import_torch()
         control.sendall(encode(Ready(problem)))
         if problem:
             return
@@ -68,7 +69,8 @@ def serve(control: socket.socket) -> None:
                     return
 
 
-def _import_torch() -> str:
+def import_torch() -> str:
+    """Import what ranks need before they are forked; return what is wrong with it, or nothing."""
     try:
         import torch
         import torch._dynamo  # otherwise every rank imports it at its first optimiser step
@@ -133,7 +135,10 @@ class _Run:
         deadline = time.monotonic() + self.call.timeout_s
         self.selector.register(self.control, selectors.EVENT_READ)
         try:
-            for number in range(self.call.world_size):
+            meeting = self.call.meeting
+            if meeting is not None and meeting.kept_here and os.fork() == 0:
+                keep_store(self.call)
+            for number in self.call.ranks or range(self.call.world_size):
                 self.ranks.append(self._fork(number))
             self._attend(deadline)
             if not self.cancelled and any(rank.report is None for rank in self.ranks):

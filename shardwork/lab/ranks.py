@@ -1,8 +1,8 @@
 """`run_ranks`: a function of the notebook in several processes that can talk over gloo.
 
 The notebook keeps one helper process (`shardwork.lab.rank_server`) that forks the ranks of each
-call. Functions, arguments and results travel as pickles: both ends are the student's own, in the
-same sandbox or on the same laptop.
+call; on a cluster, one on each host (`shardwork.lab.rank_hosts`). Functions, arguments and results
+travel as pickles: both ends are the student's own, in the same sandbox, laptop or cluster.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from shardwork.lab.rank_frames import (
     Report,
     encode,
 )
+from shardwork.lab.rank_hosts import RankHosts
 from shardwork.lab.rank_values import dump
 
 MAX_WORLD_SIZE = 64
@@ -94,7 +95,8 @@ def run_ranks(
 ) -> list[Any]:
     """Run `function(rank, world_size, *args)` in `world_size` processes; return one value per rank.
 
-    Each rank is a process of its own with `torch.distributed` initialised (gloo, on this machine).
+    Each rank is a process of its own with `torch.distributed` initialised (gloo, on this machine or
+    spread over the hosts that `SHARDWORK_RANK_HOSTS` names, such as `ranks-1:7000,ranks-2:7000`).
     `function` and `args` may be defined in the notebook. Values come back by copy, tensors without
     their graph; the `.grad` of a parameter does not travel with it, so return it by itself.
     Every rank starts with the same random state, the same in every call, as processes that
@@ -140,7 +142,7 @@ def adopt(control: socket.socket) -> None:
         _current.waiting = control
 
 
-class _Server:
+class Server:
     """The notebook's end of its rank server, of one that waits already or a new one."""
 
     def __init__(self, waiting: socket.socket | None = None) -> None:
@@ -176,10 +178,13 @@ class _Server:
                 env={**os.environ, **_ONE_THREAD, **_QUIET, "PYTHONPATH": path},
             )
 
+    def say(self, message: Call | Cancel) -> None:
+        self.control.sendall(encode(message))
+
     def call(self, call: Call) -> list[Report]:
         """Run one call, printing what the ranks print; return the reports in rank order."""
         try:
-            self.control.sendall(encode(call))
+            self.say(call)
             return self._follow(call.timeout_s + _GRACE_S)
         except KeyboardInterrupt:
             self._cancel()
@@ -201,19 +206,23 @@ class _Server:
 
     def _cancel(self) -> None:
         try:
-            self.control.sendall(encode(Cancel()))
+            self.say(Cancel())
             self._follow(_EXIT_LIMIT_S)
         except (OSError, KeyboardInterrupt):
             self.close()
+
+    def arrived(self) -> list[Any]:
+        """Return the messages that come with what can be read now; an OSError at the end."""
+        data = self.control.recv(_READ_BYTES)
+        if not data:
+            raise ConnectionError("the helper process of run_ranks has ended")
+        return self._buffer.feed(data)
 
     def _messages(self, limit_s: float) -> Iterator[Any]:
         """Yield messages as they come; an OSError after `limit_s` of silence, or at the end."""
         self.control.settimeout(limit_s)
         while True:
-            data = self.control.recv(_READ_BYTES)
-            if not data:
-                raise ConnectionError("the helper process of run_ranks has ended")
-            yield from self._buffer.feed(data)
+            yield from self.arrived()
 
     @property
     def usable(self) -> bool:
@@ -248,19 +257,20 @@ class _Current:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.server: _Server | None = None
+        self.server: Server | RankHosts | None = None
         self.waiting: socket.socket | None = None
 
-    def running_server(self) -> _Server:
+    def running_server(self) -> Server | RankHosts:
         if self.server is None or not self.server.usable:
             self.stop()
             waiting, self.waiting = self.waiting, None
             if waiting is not None:
                 with contextlib.suppress(ConnectionError):
-                    self.server = _Server(waiting)
+                    self.server = Server(waiting)
             if self.server is None or not self.server.usable:  # it had ended meanwhile
                 self.stop()
-                self.server = _Server()
+                hosts = os.environ.get("SHARDWORK_RANK_HOSTS")
+                self.server = RankHosts(hosts, Server, _show) if hosts else Server()
         return self.server
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_MASTER = "local[2]"
 _JVM_EXIT_LIMIT_S = 20.0
+_EXECUTOR_MEMORY = "900m"
+"""On a standalone cluster, whose workers offer 1 GB each."""
 
 # Spark's start-up messages would otherwise stand, in red, in the first output of every notebook.
 _LOGGING = """\
@@ -58,10 +61,15 @@ _current = _Current()
 def spark() -> SparkSession:
     """Return this notebook's Spark session; start it on the first call.
 
-    The master is `SHARDWORK_SPARK_MASTER` (`local[n]` or `local-cluster[workers,cores,mb]`),
-    default `local[2]`. Starts a Java process and, for `local-cluster`, one for each executor;
-    writes only below `SPARK_LOCAL_DIRS` or the temporary directory. A session that was stopped
-    is replaced by a new one. Raises MachineError where there is no usable Java.
+    The master is `SHARDWORK_SPARK_MASTER` (`local[n]`, `local-cluster[workers,cores,mb]` or the
+    address of a standalone cluster such as `spark://spark-master:7077`), default `local[2]`. Starts
+    a Java process and, for `local-cluster`, one for each executor; writes only below
+    `SPARK_LOCAL_DIRS` or the temporary directory. A session that was stopped is replaced by a new
+    one. Raises MachineError where there is no usable Java.
+
+    On a standalone cluster the temporary directory must be one that the workers share, and
+    `SHARDWORK_HOST` is the name by which they reach this machine (default: its host name).
+    `SHARDWORK_SPARK_UI=1` opens the application's page on port 4040.
     """
     if _current.session is not None and _is_alive(_current.session):
         return _current.session
@@ -138,7 +146,7 @@ def _start_java(
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData",
-        "SPARK_LOCAL_IP": "127.0.0.1",
+        **({} if _is_standalone(master) else {"SPARK_LOCAL_IP": "127.0.0.1"}),
         "SPARK_LOCAL_DIRS": str(scratch / "local"),
         "SPARK_CONF_DIR": str(scratch / "conf"),
     }
@@ -182,7 +190,21 @@ def _settings(
         if archive:
             # Before the folder of the configuration, or the archive would not be used.
             settings["spark.executor.extraClassPath"] = os.pathsep.join(archive.launch.class_path)
+    if _is_standalone(master):
+        settings |= {
+            "spark.driver.host": os.environ.get("SHARDWORK_HOST") or socket.gethostname(),
+            "spark.driver.bindAddress": "0.0.0.0",
+            "spark.executor.memory": _EXECUTOR_MEMORY,
+            # The first job otherwise finds one executor of two, and its partitions lie there.
+            "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        }
+    if os.environ.get("SHARDWORK_SPARK_UI") == "1":
+        settings |= {"spark.ui.enabled": "true", "spark.ui.port": "4040"}
     return settings
+
+
+def _is_standalone(master: str) -> bool:
+    return master.startswith("spark://")
 
 
 def _discard_files() -> None:
