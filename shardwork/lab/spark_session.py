@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_MASTER = "local[2]"
 _JVM_EXIT_LIMIT_S = 20.0
-_EXECUTOR_MEMORY = "900m"
+_EXECUTOR_MEMORY, _CORES = "900m", "2"
 """On a standalone cluster, whose workers offer 1 GB each."""
 
 # Spark's start-up messages would otherwise stand, in red, in the first output of every notebook.
@@ -195,6 +195,8 @@ def _settings(
             "spark.driver.host": os.environ.get("SHARDWORK_HOST") or socket.gethostname(),
             "spark.driver.bindAddress": "0.0.0.0",
             "spark.executor.memory": _EXECUTOR_MEMORY,
+            # As many as `local[2]` has, spread over the workers.
+            "spark.cores.max": _CORES,
             # The first job otherwise finds one executor of two, and its partitions lie there.
             "spark.scheduler.minRegisteredResourcesRatio": "1.0",
         }

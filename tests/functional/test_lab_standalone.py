@@ -29,7 +29,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def master(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A standalone master and a worker with one core; the session is told of them."""
+    """A standalone master and a worker with two cores; the session is told of them."""
     try:
         java = find_java()
     except MachineError as error:
@@ -48,7 +48,7 @@ def master(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         commands = (
             [f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port),
              "--webui-port", pages],
-            [f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "1g",
+            [f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--cores", "2", "--memory", "1g",
              "--webui-port", str(free_port()), address],
         )  # fmt: skip
         started = [
@@ -86,10 +86,10 @@ def test_jobs_run_in_the_executor_of_another_process_and_files_are_shared(master
     spark = lab.spark()
     context = spark.sparkContext
     assert context.master == master
-    executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is listed, too
-    assert executors == 1
     pairs = context.parallelize([(i % 3, i) for i in range(30)], 4)
     assert dict(pairs.reduceByKey(lambda a, b: a + b).collect()) == {0: 135, 1: 145, 2: 155}
+    executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is listed, too
+    assert executors == 1
     folder = Path(tempfile.mkdtemp())
     path = (folder / "rows").as_uri()
     spark.range(100).write.parquet(path)
