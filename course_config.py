@@ -337,6 +337,18 @@ course = {
                         "test_peak": 2,
                     },
                 },
+                {
+                    "name": "train_hvd",
+                    "points": 7,
+                    "minutes": 45,
+                    "track": "full",
+                    "weights": {
+                        "test_fresh_start": 3,
+                        "test_learning_rate": 2,
+                        "test_resume": 3,
+                        "test_metric": 2,
+                    },
+                },
             ],
             "written": [
                 {"name": "choose_parallelism", "points": 4, "minutes": 15, "track": "core"}

@@ -87,7 +87,16 @@ def versions() -> dict[str, str]:
         "engine": engine_digest()[:16],
         "python": platform.python_version(),
     }
-    return found | {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    found |= {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return found | {"horovod": _horovod()}
+
+
+def _horovod() -> str:
+    """Return the version of Horovod, or the module that stands for it (see `shardwork.lab.hvd`)."""
+    try:
+        return importlib.metadata.version("horovod")
+    except importlib.metadata.PackageNotFoundError:
+        return "shardwork.lab.hvd_gloo"
 
 
 def digest(value: object) -> str:

@@ -8,6 +8,7 @@ Nothing here knows the judge. The frameworks are imported by the first call that
 
 from __future__ import annotations
 
+from shardwork.lab import hvd
 from shardwork.lab.comm import comm
 from shardwork.lab.dask_cluster import dask_client, stop_dask
 from shardwork.lab.dask_settings import pin_dask
@@ -37,6 +38,7 @@ __all__ = [
     "customers",
     "dask_client",
     "describe",
+    "hvd",
     "links",
     "orders",
     "pin_dask",
