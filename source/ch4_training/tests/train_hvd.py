@@ -60,16 +60,17 @@ def run(function, world):
     return [(parameters, returned["loss"]) for parameters, returned in results]
 
 
-def plain_loop(cfg):
+def plain_loop(job):
     """What one process does, without Horovod."""
-    optimizer = torch.optim.SGD(cfg["model"].parameters(), cfg["lr"], momentum=cfg["momentum"])
-    for _ in range(cfg["epochs"]):
-        for X, y in zip(cfg["X"].split(cfg["batch"]), cfg["y"].split(cfg["batch"]), strict=True):
-            optimizer.zero_grad()
-            torch.nn.functional.mse_loss(cfg["model"](X), y).backward()
-            optimizer.step()
+    net, size = job["model"], job["batch"]
+    sgd = torch.optim.SGD(net.parameters(), job["lr"], momentum=job["momentum"])
+    for _ in range(job["epochs"]):
+        for k in range(0, len(job["X"]), size):
+            sgd.zero_grad()
+            ((net(job["X"][k : k + size]) - job["y"][k : k + size]) ** 2).mean().backward()
+            sgd.step()
     with torch.no_grad():
-        return torch.nn.functional.mse_loss(cfg["model"](cfg["X_val"]), cfg["y_val"]).item()
+        return ((net(job["X_val"]) - job["y_val"]) ** 2).mean().item()
 
 
 def distance(found, expected):
