@@ -325,6 +325,20 @@ course = {
                     },
                 },
                 {
+                    "name": "ColumnLinear",
+                    "points": 8,
+                    "minutes": 60,
+                    "track": "full",
+                    "weights": {
+                        "test_forward": 2,
+                        "test_shards": 2,
+                        "test_weight_gradients": 3,
+                        "test_input_gradient": 3,
+                        "test_collectives": 3,
+                        "test_network": 2,
+                    },
+                },
+                {
                     "name": "schedule",
                     "points": 7,
                     "minutes": 45,
