@@ -287,6 +287,13 @@ course = {
                     },
                 },
                 {
+                    "name": "train",
+                    "points": 8,
+                    "minutes": 60,
+                    "track": "core",
+                    "weights": {"test_rows": 2, "test_reductions": 2, "test_weights": 2},
+                },
+                {
                     "name": "BucketDDP",
                     "points": 8,
                     "minutes": 75,
@@ -362,6 +369,13 @@ course = {
                         "test_resume": 3,
                         "test_metric": 2,
                     },
+                },
+                {
+                    "name": "ShardedOptimizer",
+                    "points": 8,
+                    "minutes": 50,
+                    "track": "full",
+                    "weights": {"test_state": 3, "test_groups": 2},
                 },
             ],
             "written": [

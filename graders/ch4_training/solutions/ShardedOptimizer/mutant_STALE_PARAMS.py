@@ -1,0 +1,32 @@
+class ShardedOptimizer:
+    def __init__(self, params, cls, **kw):
+        whole = cls(params, **kw)  # keeps no state before its first step, and makes none
+        self.param_groups = whole.param_groups
+        everything = [p for group in self.param_groups for p in group["params"]]
+
+        # The largest first, each to the rank that has least.
+        loads = [0] * dist.get_world_size()
+        self.owner = {}
+        for parameter in sorted(everything, key=lambda p: p.numel(), reverse=True):
+            rank = loads.index(min(loads))
+            self.owner[parameter] = rank
+            loads[rank] += parameter.numel()
+
+        me = dist.get_rank()
+        self.local = cls(
+            [
+                {**group, "params": [p for p in group["params"] if self.owner[p] == me]}
+                for group in self.param_groups
+            ],
+            **kw,
+        )
+
+    def step(self):
+        for group, own in zip(self.param_groups, self.local.param_groups, strict=True):
+            own.update({name: value for name, value in group.items() if name != "params"})
+        self.local.step()
+
+    def zero_grad(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
