@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from shardwork import lab
-from shardwork.judge.torch.ddp import Rank
 from shardwork.probes.torch import ddp
+
+if TYPE_CHECKING:
+    from shardwork.judge.torch.ddp import Rank
 
 pytestmark = pytest.mark.functional
 
@@ -38,6 +40,8 @@ def in_rank(rank: int, world: int, function: Any, run: str) -> tuple[object, ...
 
 
 def run(function: Any, name: str) -> list[Rank]:
+    from shardwork.judge.torch.ddp import Rank  # not at the top: ranks import this module
+
     return [Rank(*parts) for parts in lab.run_ranks(in_rank, 2, function, name)]
 
 

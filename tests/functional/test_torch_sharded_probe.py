@@ -9,7 +9,6 @@ import torch
 import torch.distributed as dist
 
 from shardwork import lab
-from shardwork.judge.torch.sharded import Rank
 from shardwork.probes.torch import sharded
 
 pytestmark = pytest.mark.functional
@@ -45,6 +44,8 @@ def in_rank(rank: int, world: int) -> tuple[object, ...]:
 
 
 def test_state_is_that_of_what_has_stepped_and_a_gather_counts_what_all_contribute() -> None:
+    from shardwork.judge.torch.sharded import Rank  # not at the top: ranks import this module
+
     first, second = [Rank(*parts) for parts in lab.run_ranks(in_rank, 2)]
     assert (first.kept, second.kept) == (3, 4)
     assert (first.state_sizes, second.state_sizes) == ([6], [8])
