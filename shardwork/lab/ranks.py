@@ -236,6 +236,8 @@ class Server:
             return True
         except OSError:
             return False
+        finally:
+            self.control.setblocking(True)  # a call may be more than the socket takes at once
 
     def close(self) -> None:
         self.control.close()  # the server ends its ranks and itself

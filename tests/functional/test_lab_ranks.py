@@ -205,6 +205,15 @@ def test_ddp_broadcasts_the_first_ranks_weights_and_averages_gradients(
     assert [w.tolist() for w in lab.run_ranks(cell["ddp_step"], 2)] == [[[-1.5, -1.5]]] * 2
 
 
+def length(rank: int, world: int, text: str) -> int:
+    return len(text)
+
+
+def test_a_later_call_may_be_larger_than_what_a_socket_takes_at_once() -> None:
+    assert lab.run_ranks(length, 1, "") == [0]
+    assert lab.run_ranks(length, 1, "x" * 4_000_000) == [4_000_000]
+
+
 def test_ranks_start_with_the_same_random_state_in_every_call(cell: dict[str, Any]) -> None:
     draws = lab.run_ranks(cell["draw"], 2) + lab.run_ranks(cell["draw"], 2)
     assert len(set(draws)) == 1
