@@ -15,7 +15,7 @@ from shardwork.notebook import load_source, owner
 pytestmark = pytest.mark.functional
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHAPTERS = ("ch2_spark", "ch3_dask")
+CHAPTERS = ("ch2_spark", "ch3_dask", "ch4_training")
 TOPICS = GOALS = 5
 """Of each chapter, in the course outline."""
 
