@@ -65,7 +65,7 @@ def train_on_ranks(
     """
     run = secrets.token_hex(8)
     per_rank = [[sizes, own, Tensor(x), Tensor(y), settings, run] for own in weights]
-    kind = tuple[
+    kind: Any = tuple[
         Any, list[tuple[str, int, int]], list[list[int]], list[np.ndarray], bool, str,
         list[str], list[np.ndarray],
     ]  # fmt: skip

@@ -49,7 +49,7 @@ def steps_on_ranks(
     rates: list[list[float]],
 ) -> list[Rank]:
     """Use the student's class on gloo ranks; the arguments are those of the probe's `steps`."""
-    sent = [
+    sent: list[object] = [
         kind,
         options,
         [[Tensor(value) for value in group] for group in groups],
@@ -57,7 +57,7 @@ def steps_on_ranks(
         [[Tensor(value) for value in step] for step in gradients],
         rates,
     ]
-    form = tuple[
+    form: Any = tuple[
         list[list[np.ndarray]], list[tuple[int, int]], str, bool, list[int], list[np.ndarray]
     ]
     parts: list[Any] = student.ranks(

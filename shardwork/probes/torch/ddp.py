@@ -136,8 +136,9 @@ def _watched(folder: Path, events: list[tuple[str, int, int]]) -> Iterator[None]
     root = folder.absolute()
 
     def note_write(path: object) -> None:
-        named = isinstance(path, (str, bytes, os.PathLike))
-        if named and root in Path(os.fsdecode(path)).absolute().parents:
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            return
+        if root in Path(os.fsdecode(path)).absolute().parents:
             events.append(("write", 0, 0))
 
     def audit(event: str, args: tuple[Any, ...]) -> None:
