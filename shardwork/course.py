@@ -31,6 +31,7 @@ class Isolation(enum.Enum):
     """How far a submission's code is kept from the machine; stronger levels have a larger rank."""
 
     NONE = "none"
+    DOCKER = "docker"
     BUBBLEWRAP = "bubblewrap"
 
     @property

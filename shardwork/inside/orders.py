@@ -101,6 +101,21 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     log: str
 
 
+class Enter(msgspec.Struct, frozen=True, tag="enter"):
+    """Begin and fork, in a container that holds one submission: its first order.
+
+    `files` are the notebook's, by their name below the working folder.
+    """
+
+    begin: Begin
+    fork: Fork
+    files: dict[str, bytes] = {}
+
+
+class Interrupt(msgspec.Struct, frozen=True, tag="interrupt"):
+    """Interrupt the kernel of a container, as Ctrl-C would."""
+
+
 FromChild = Forked | Started | Described | Failed | Ended
 
 BEGIN: msgspec.msgpack.Decoder[Begin] = msgspec.msgpack.Decoder(Begin)
@@ -108,6 +123,15 @@ WARM: msgspec.msgpack.Decoder[Warm] = msgspec.msgpack.Decoder(Warm)
 FORK: msgspec.msgpack.Decoder[Fork] = msgspec.msgpack.Decoder(Fork)
 GO: msgspec.msgpack.Decoder[Go] = msgspec.msgpack.Decoder(Go)
 FROM_CHILD: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)
+
+ENTER: msgspec.msgpack.Decoder[Enter | Interrupt] = msgspec.msgpack.Decoder(Enter | Interrupt)
+JUDGE_CHANNEL, CELLS_CHANNEL = 1, 2
+"""Of a container's pipe: the kernel's connection with the judge, and the runner's."""
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Return a message as it travels through the pipe of a container."""
+    return msgspec.msgpack.encode(message)
 
 
 def send(sock: socket.socket, message: msgspec.Struct, fds: tuple[int, ...] = ()) -> None:

@@ -20,14 +20,22 @@ import msgspec
 from shardwork.course import Assignment, Isolation, Limits
 from shardwork.errors import MachineError
 from shardwork.inside.orders import Begin, Confinement
-from shardwork.sandbox import bubblewrap, cgroup, seccomp
+from shardwork.keys import versions
+from shardwork.sandbox import bubblewrap, cgroup, container, seccomp
+from shardwork.sandbox.container import Container
+from shardwork.sandbox.engine import Engine, EngineFailed, address
 from shardwork.sandbox.tree import MAX_TASKS, Sandbox
-from shardwork.sandbox.zygote import Plan, Zygote, ZygoteFailed
+from shardwork.sandbox.zygote import ContainerPlan, Plan, Zygote, ZygoteFailed
 
 INSTALL = "sudo apt-get install -y bubblewrap libseccomp2"
 NAMESPACES = ("mount", "pid", "net", "ipc", "uts", "cgroup")
+CONTAINER_NAMESPACES = NAMESPACES[:-1]
+"""Not the cgroups': with version 1 an engine gives it only if it is told to, as the machine is."""
 WATCHDOG = "watchdog"
 FILES_INSIDE = "/course"
+IMAGE_VARIABLE = "SHARDWORK_GRADING_IMAGE"
+IMAGE = "shardwork-grading"
+BUILD = "scripts/images grading"
 _HIDDEN = ("/proc/kcore", "/proc/keys", "/proc/sysrq-trigger", "/proc/timer_list",
            "/proc/kallsyms", "/proc/sched_debug", "/proc/latency_stats")  # fmt: skip
 INODES_PER_MB = 200
@@ -62,12 +70,19 @@ class Level(msgspec.Struct, frozen=True):
     """Children have namespaces of their own, and one zygote serves all."""
     limits: str = WATCHDOG
     """`cgroup v1`, `cgroup v2` or `watchdog`: what bounds memory and processes."""
+    container: ContainerPlan | None = None
+    """How the container of each submission is made, where it is one."""
 
     @property
     def protections(self) -> tuple[str, ...]:
         """What protects, in words that a record keeps."""
         if self.isolation is Isolation.NONE:
             return (self.limits,)
+        if self.container is not None:
+            image = self.container.image.removeprefix("sha256:")[:12]
+            return (f"container: {' '.join(CONTAINER_NAMESPACES)}", "own user of the machine",
+                    "no capabilities", "system call filter", "read-only system",
+                    "cgroup of the engine", "started anew", f"image {image}")  # fmt: skip
         names = ("user", *NAMESPACES) if self.nested else ("user", *NAMESPACES[:-1])
         user = ("own user of the machine",) if self.privileged else ()
         start = "forked from a zygote" if self.nested else "started anew"
@@ -83,6 +98,8 @@ def level(isolation: Isolation) -> Level:
     """
     if isolation is Isolation.NONE:
         return Level(isolation, limits=_limits())
+    if isolation is Isolation.DOCKER:
+        return _in_containers()
     if shutil.which("bwrap") is None:
         raise _refused("bubblewrap (`bwrap`) is not installed")
     seccomp.programs()
@@ -92,6 +109,50 @@ def level(isolation: Isolation) -> Level:
         if not why_not:
             return wish
     raise _refused(f"bubblewrap cannot make a sandbox here: {why_not}")
+
+
+def _in_containers() -> Level:
+    """Return the level of containers, of which one was made and looked at from inside."""
+    name = os.environ.get(IMAGE_VARIABLE) or IMAGE
+    try:
+        engine = Engine(address())
+        container.sweep(engine)
+        image = engine.image(name)
+        if image is None:
+            raise _no_container(f"there is no image {name}", f"Build it: {BUILD}")
+        plan = ContainerPlan(engine.path, image, seccomp.profile())
+        wish = Level(Isolation.DOCKER, limits="cgroup of the engine", container=plan)
+        facts = describe(wish)
+    except EngineFailed as error:
+        raise _no_container(str(error), "Start Docker, or set DOCKER_HOST.") from error
+    except ZygoteFailed as error:
+        raise _no_container(str(error), f"If the image is an old one: {BUILD}") from error
+    if why_not := unmet(facts, wish):
+        raise _no_container(why_not, "See docs/operator.md.")
+    if why_not := _installed_otherwise(facts):
+        raise _no_container(f"the image {name} is not of this installation: {why_not}",
+                            f"Build it anew: {BUILD}")  # fmt: skip
+    return wish
+
+
+def _installed_otherwise(facts: Mapping[str, str]) -> str:
+    """Return how the image differs from what is installed here, or nothing.
+
+    A record names the versions of this side. Of Python the first two numbers count.
+    """
+    for name, ours in versions().items():
+        theirs = facts.get(f"version {name}", "?")
+        if name == "python":
+            same = theirs.split(".")[:2] == ours.split(".")[:2]
+        else:
+            same = theirs.partition("+")[0] == ours.partition("+")[0]
+        if not same:
+            return f"{name} is {theirs} there and {ours} here"
+    return ""
+
+
+def _no_container(problem: str, step: str) -> MachineError:
+    return MachineError(f"No submission was run: {problem}. {step}")
 
 
 def ways() -> list[Level]:
@@ -132,6 +193,13 @@ def _limits() -> str:
 
 def describe(wish: Level) -> dict[str, str]:
     """Return what a child at this level can see. Raises ZygoteFailed if there can be none."""
+    if wish.container is not None:
+        limits = Limits(memory_mb=1024, scratch_mb=16)
+        made = Container(limits, wish.container, plan_at(wish, limits).begin)
+        try:
+            return made.describe() | {"own uid": str(made.uid)}
+        finally:
+            made.close()
     zygote = Zygote(plan_at(wish, Limits(scratch_mb=16)))
     try:
         sandbox = Sandbox(Limits(scratch_mb=16), zygote)
@@ -165,12 +233,17 @@ def unmet(facts: Mapping[str, str], wish: Level) -> str | None:
         "writable /tmp": "true",
         "vsock": "false",
     }
+    needed = {"user", *NAMESPACES} - ({"cgroup"} if not wish.nested else set())
+    if wish.container is not None:  # a user of the machine that nobody else is
+        needed = set(CONTAINER_NAMESPACES)
+        expected |= {"uid": facts.get("own uid", "?")}
+        expected |= {"container CapEff": "0" * 16, "container CapBnd": "0" * 16,
+                     "container NoNewPrivs": "1", "container Seccomp": "2"}  # fmt: skip
     for name, value in expected.items():
         if facts.get(name) != value:
             return f"in the sandbox, {name} is {facts.get(name)!r} and should be {value!r}"
     ours = namespaces()
     shared = [name for name, number in ours.items() if facts.get(f"namespace {name}") == number]
-    needed = {"user", *NAMESPACES} - ({"cgroup"} if not wish.nested else set())
     if shared := [name for name in shared if name in needed]:
         return f"the sandbox shares the machine's namespaces {', '.join(shared)}"
     return None
@@ -194,7 +267,7 @@ def plan(assignment: Assignment, isolation: Isolation, files: Mapping[str, Path]
     Raises MachineError if the isolation cannot be had here, or there is no Java for Spark.
     """
     wish = level(isolation)
-    java = java_for(assignment)
+    java = JavaPlan() if wish.container else java_for(assignment)  # the image has its own
     environment = _environment(assignment, isolation) | java.environment
     readable = {str(folder): folder for folder in java.folders}
     readable |= {f"{FILES_INSIDE}/{name}": folder for name, folder in files.items()}
@@ -203,8 +276,11 @@ def plan(assignment: Assignment, isolation: Isolation, files: Mapping[str, Path]
 
 
 def seen_from_inside(isolation: Isolation, name: str, folder: Path) -> str:
-    """Return the path by which a zygote sees one of its `files`."""
-    return str(folder) if isolation is Isolation.NONE else f"{FILES_INSIDE}/{name}"
+    """Return the path by which a zygote sees one of its `files`.
+
+    A container sees none: its judge reads them and hands them over.
+    """
+    return str(folder) if isolation is not Isolation.BUBBLEWRAP else f"{FILES_INSIDE}/{name}"
 
 
 class JavaPlan(msgspec.Struct, frozen=True):
@@ -246,6 +322,12 @@ def plan_at(
         begin = Begin(imports, environment, Confinement(limits=_resource_limits(limits)),
                       home=tempfile.gettempdir(), work=tempfile.gettempdir())  # fmt: skip
         return Plan((), begin, cgroup=bounded, own_files=False)
+    if wish.container is not None:
+        confinement = Confinement(
+            limits=_resource_limits(limits), no_new_privileges=True, seccomp=seccomp.programs()
+        )
+        begin = Begin(imports, environment, confinement, container.HOME, container.WORK)
+        return Plan((), begin, single_use=True, container=wish.container)
     room = bubblewrap.Room(
         readable=readable,
         privileged=wish.privileged,
@@ -324,7 +406,10 @@ def _imports_in(source: str) -> list[str]:
 def _environment(assignment: Assignment, isolation: Isolation) -> dict[str, str]:
     home = bubblewrap.HOME if isolation is not Isolation.NONE else tempfile.gettempdir()
     folders = [str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin"]
+    # In a container the package is installed, where this side does not know.
+    package = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     return {
+        **(package if isolation is not Isolation.DOCKER else {}),
         "PATH": os.pathsep.join(folders),
         "HOME": home,
         "LANG": "C.UTF-8",
@@ -337,7 +422,6 @@ def _environment(assignment: Assignment, isolation: Isolation) -> dict[str, str]
         "OPENBLAS_NUM_THREADS": "1",
         "TORCH_CPP_LOG_LEVEL": "FATAL",  # what it logs also stands in the exception
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         # Spark places str keys by their hash: driver and workers must agree, and every run.
         "PYTHONHASHSEED": "0",
         "SHARDWORK_SANDBOX": "1",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import functools
 import itertools
+import json
+import platform
 import socket
 import tempfile
 from typing import Any
@@ -107,6 +109,42 @@ def programs() -> tuple[bytes, ...]:
             seccomp.Arg(1, seccomp.MASKED_EQ, _IOCTL_BITS, number),
         )
     return tuple(_exported(rules) for rules in (allowed, refused))
+
+
+_ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
+# What a container engine's runtime calls between the filter and the first program.
+_OF_THE_RUNTIME = ("capget", "capset", "prctl", "seccomp", "setgroups", "fstatfs")
+
+
+def profile() -> str:
+    """Return the same list as a seccomp profile of a container engine (JSON).
+
+    It holds for everything in a container; the filters of `programs` come on top of it for what
+    runs the submission, and they alone look at the numbers of `ioctl`.
+    """
+
+    def arg(index: int, value: int, op: str, two: int = 0) -> dict[str, object]:
+        return {"index": index, "value": value, "valueTwo": two, "op": op}
+
+    def allow(names: list[str], *args: dict[str, object]) -> dict[str, object]:
+        return {"names": names, "action": "SCMP_ACT_ALLOW", "args": list(args)}
+
+    rules = [allow(sorted({*_ALLOWED.split(), *_OF_THE_RUNTIME}))]
+    both = ["socket", "socketpair"]
+    rules.append(allow(both, arg(0, socket.AF_UNIX, "SCMP_CMP_EQ")))
+    for family, kind, protocol in itertools.product(_INTERNET, _KINDS, _PROTOCOLS):
+        rules.append(allow(["socket"], arg(0, family, "SCMP_CMP_EQ"),
+                           arg(1, _KIND_BITS, "SCMP_CMP_MASKED_EQ", kind),
+                           arg(2, protocol, "SCMP_CMP_EQ")))  # fmt: skip
+    rules.append(allow(["socket"], arg(0, socket.AF_NETLINK, "SCMP_CMP_EQ"),
+                       arg(2, _NETLINK_ROUTE, "SCMP_CMP_EQ")))  # fmt: skip
+    rules.append(allow(["clone"], arg(0, _NEW_NAMESPACES, "SCMP_CMP_MASKED_EQ")))
+    return json.dumps({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": errno.ENOSYS,
+        "architectures": [_ARCHITECTURES[platform.machine()]],
+        "syscalls": rules,
+    })  # fmt: skip
 
 
 def _exported(rules: Any) -> bytes:

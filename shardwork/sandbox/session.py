@@ -19,6 +19,7 @@ from shardwork.course import Assignment
 from shardwork.dependence import needless_cells
 from shardwork.plaintext import plain
 from shardwork.record import CellOutcome
+from shardwork.sandbox.container import Container
 from shardwork.sandbox.patience import Patience
 from shardwork.sandbox.tree import Sandbox
 from shardwork.sandbox.zygote import Zygote, ZygoteFailed
@@ -70,7 +71,7 @@ class Session:
         self.notebook = notebook
         self._files = files
         self._deadline = time.monotonic() + assignment.limits.total_s
-        self._sandbox: Sandbox | None = None
+        self._sandbox: Sandbox | Container | None = None
         self._cells: Connection[ToRunner, FromRunner] | None = None
         self.connection: Connection[FromJudge, FromSandbox] | None = None
         self.outcomes: dict[str, CellOutcome] = {}
@@ -159,7 +160,7 @@ class Session:
 
     def _start(self) -> None:
         self.starts += 1
-        self._sandbox = sandbox = Sandbox(self._assignment.limits, self._zygote, self._files)
+        self._sandbox = sandbox = self._new_sandbox()
         self._cells = Connection(sandbox.cells_end, FromRunner)
         try:
             sandbox.start()
@@ -170,6 +171,12 @@ class Session:
             what = str(error) or type(error).__name__
             said = f"; it said: {sandbox.log[-2000:]}" if sandbox.log else ""
             raise SandboxFailed(f"the sandbox did not start: {what}{said}") from error
+
+    def _new_sandbox(self) -> Sandbox | Container:
+        limits, plan = self._assignment.limits, self._zygote.plan
+        if plan.container is not None:
+            return Container(limits, plan.container, plan.begin, self._files)
+        return Sandbox(limits, self._zygote, self._files)
 
     def _run_cells(self) -> str | None:
         """Run the code cells that matter, in order; return the id of one that stopped the kernel.

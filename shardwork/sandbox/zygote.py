@@ -30,6 +30,17 @@ class ZygoteFailed(Exception):
     """The zygote did not start or has ended: the platform's fault, never a student's."""
 
 
+class ContainerPlan(msgspec.Struct, frozen=True):
+    """How the containers of a batch are made: plain data, as everything in a `Plan`."""
+
+    engine: str
+    """Path of the engine's socket."""
+    image: str
+    """Id of the image, so that a new one of the same name is not taken in the middle of a batch."""
+    seccomp: str
+    """Its system call filter, as the engine takes it."""
+
+
 class Plan(msgspec.Struct, frozen=True):
     """How a zygote is started."""
 
@@ -46,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Whether every child must be under a cgroup; if not, a watchdog alone bounds it."""
     own_files: bool = True
     """Whether a child has a file system of its own; if not, it needs a folder outside."""
+    container: ContainerPlan | None = None
+    """How the container of each submission is made, where it is one: then there is no zygote."""
 
 
 class Zygote:

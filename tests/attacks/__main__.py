@@ -28,12 +28,15 @@ def main() -> int:
         "--only-weak", nargs="*", metavar="DEFENCE", help="only these, switched off"
     )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep courses with findings")
+    parser.add_argument(
+        "--isolation", choices=("bubblewrap", "docker"), default="bubblewrap", help="what is tried"
+    )
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     attacks = load(tuple(chosen.selected))
     attacks = sample(attacks) if chosen.sample else attacks
     with open_scene() as scene:
-        scene.kept_in = chosen.keep
+        scene.kept_in, scene.isolation = chosen.keep, chosen.isolation
         outcome = Outcome()
         if chosen.only_weak is None:
             outcome = run_attacks(scene, attacks, _say, light=chosen.sample)

@@ -90,6 +90,8 @@ class Scene:
     """A batch with nothing but controls, by assignment."""
     kept_in: Path | None = None
     """Where the course folder of a batch goes in which something was found."""
+    isolation: str = "bubblewrap"
+    """The level that is tried."""
 
     def values(self, course: Course, student: str) -> dict[str, str]:
         """Return what stands for `@NAME@` in the texts of a submission."""
@@ -295,11 +297,12 @@ def run_batch(
     before = _digests(course)
     started = ["-m", "shardwork"] if weak is None else ["-m", "tests.attacks.product", weak]
     command = [sys.executable, *started, "--course", str(course.root), "grade", assignment,
-               "--jobs", str(jobs)]  # fmt: skip
+               "--jobs", str(jobs), "--isolation", scene.isolation]  # fmt: skip
     limit_s = 180 + 120 * len(list(course.submitted.iterdir()))
     scene.sink.take()
     mounts = _mounts()
     cgroups = _cgroups()
+    containers = _containers(scene)
     began = time.monotonic()
     with _adopting(), (scene.folder / "console").open("w+b") as console:
         process = subprocess.Popen(
@@ -318,12 +321,23 @@ def run_batch(
         remaining = _remaining(scene, temporary)
         remaining += [f"mount {m}" for m in _mounts() - mounts if str(scene.folder) in m]
         remaining += [f"cgroup {c}" for c in _made_by(usage.pids, _cgroups() - cgroups)]
+        remaining += [f"container {c}" for c in _containers(scene) - containers]
         changed = _changed(scene, course, before)
         console.seek(0)
         said = console.read()
     shutil.rmtree(temporary, ignore_errors=True)
     return Batch(scene, course, assignment, attacks, status, said, seconds, usage, changed,
                  remaining, scene.sink.take(), twins, weak)  # fmt: skip
+
+
+def _containers(scene: Scene) -> set[str]:
+    """Return the containers of sandboxes that there are; nothing where none is asked for."""
+    if scene.isolation != "docker":
+        return set()
+    from shardwork.sandbox.container import LABEL
+    from shardwork.sandbox.engine import Engine, address
+
+    return {str(found["Id"]) for found in Engine(address()).containers(LABEL)}
 
 
 def clean_batch(scene: Scene, assignment: str) -> Batch:

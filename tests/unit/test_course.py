@@ -100,7 +100,7 @@ def test_the_parts_of_a_course_lie_in_its_folder(load, tmp_path: Path) -> None:
         ("assignments", [], "at `$.assignments`"),
         ("languages", ["english"], "at `$.languages[0]`"),
         ("languages", [], "at `$.languages`"),
-        ("isolation", "docker", "at `$.isolation`"),
+        ("isolation", "jail", "at `$.isolation`"),
         ("seed", 3, "unknown field `seed`"),
     ],
 )
