@@ -50,7 +50,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def images() -> dict[str, dict[str, object]]:
-    """Build `grading` and `lab` as the documented command does; return what the engine says."""
+    """Build `grading` and `lab` as the documented command does; return what the engine says.
+
+    With `SHARDWORK_IMAGES=built` they are taken as they are: for whoever works on these tests.
+    """
+    if os.environ.get("SHARDWORK_IMAGES") == "built":
+        return {}
     done = subprocess.run(
         [REPOSITORY / "scripts/images", "--offline", "grading", "lab"],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=BUILD_S, check=False,

@@ -192,7 +192,7 @@ def test_a_batch_that_is_killed_leaves_no_container(tmp_path: Path) -> None:
         **tiny_course.RIGHT,
         "total": "import time\ntime.sleep(60)\n" + tiny_course.RIGHT["total"],
     }
-    tiny_course.hand_in(course, "slow", slow)
+    tiny_course.hand_in(course, "slow", tiny_course.answered(slow))
     before = set(containers())
     command = [sys.executable, "-m", "shardwork", "--course", str(tmp_path), "grade",
                tiny_course.NAME, "--isolation", "docker"]  # fmt: skip
