@@ -7,8 +7,8 @@
 #
 # `scripts/images` does that, and makes what a machine without a registry or a package index needs:
 # a `debian:bookworm-slim` of its own, and build/wheelhouse, which is used here when it is there.
-# Sizes (amd64; estimated, not measured yet): grading 2.9 GB, lab 2.7 GB, which share 2.7 GB: torch without CUDA 0.7, Spark 0.5,
-# pyarrow, SciPy, scikit-learn, numba 0.6, Java 0.2. No CUDA package is installed.
+# Sizes (amd64; estimated, not measured yet): grading 2.9 GB, lab 2.7 GB, which share 2.7 GB: torch
+# without CUDA 0.7, Spark 0.5, pyarrow, SciPy, scikit-learn and numba 0.6, Java 0.2.
 
 FROM debian:bookworm-slim AS system
 ENV LANG=C.UTF-8 TZ=UTC DEBIAN_FRONTEND=noninteractive
