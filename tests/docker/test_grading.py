@@ -202,7 +202,7 @@ def test_a_batch_that_is_killed_leaves_no_container(tmp_path: Path) -> None:
         _until(lambda: len(set(containers()) - before) == 1, 120)
         batch.send_signal(signal.SIGKILL)
         batch.wait(60)
-    # Its first process hears that the pipe has ended once it has been imported, on a busy machine too.
+    # Its first process hears that the pipe has ended once it has started, on a busy machine too.
     _until(lambda: set(containers()) == before, 180)
 
 
