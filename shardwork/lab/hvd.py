@@ -13,6 +13,14 @@ import importlib.util
 from types import ModuleType
 from typing import Any
 
+NAMES = frozenset(
+    "Average Compression DistributedOptimizer HorovodInternalError Max Min Product Sum allgather "
+    "allgather_object allreduce allreduce_ barrier broadcast broadcast_ broadcast_object "
+    "broadcast_optimizer_state broadcast_parameters cross_rank cross_size init is_homogeneous "
+    "is_initialized local_rank local_size rank shutdown size".split()
+)
+"""The part of Horovod's interface that is here, whichever of the two it comes from."""
+
 
 @functools.cache
 def _module() -> ModuleType:
@@ -41,6 +49,7 @@ def init() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(name)
+    # Whoever only looks around in all modules must not have torch imported by it.
+    if name not in NAMES:
+        raise AttributeError(f"hvd has no {name}; it has {', '.join(sorted(NAMES))}")
     return getattr(_module(), name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -147,3 +149,12 @@ def test_facade_says_which_module_it_is() -> None:
     assert known == "shardwork.lab.hvd_gloo" or known.startswith("horovod 0.")
     with pytest.raises(AttributeError):
         lab.hvd.no_such_call  # noqa: B018 - looking it up is the test
+
+
+def test_every_name_is_there_and_another_one_imports_nothing() -> None:
+    assert all(hasattr(hvd, name) for name in lab.hvd.NAMES)
+    look = (
+        "import sys\nfrom shardwork.lab import hvd\nassert not hasattr(hvd, 'elsewhere')\n"
+        "assert 'torch' not in sys.modules\nhvd.Sum\nassert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", look], check=True, timeout=120)
