@@ -14,11 +14,12 @@ from types import ModuleType
 from typing import Any
 
 NAMES = frozenset(
-    "Average Compression DistributedOptimizer HorovodInternalError Max Min Product Sum allgather "
-    "allgather_object allreduce allreduce_ barrier broadcast broadcast_ broadcast_object "
-    "broadcast_optimizer_state broadcast_parameters cross_rank cross_size init is_homogeneous "
-    "is_initialized local_rank local_size rank shutdown size".split()
-)
+    {"Average", "Compression", "DistributedOptimizer", "HorovodInternalError", "Max", "Min",
+     "Product", "Sum", "allgather", "allgather_object", "allreduce", "allreduce_", "barrier",
+     "broadcast", "broadcast_", "broadcast_object", "broadcast_optimizer_state",
+     "broadcast_parameters", "cross_rank", "cross_size", "init", "is_homogeneous",
+     "is_initialized", "local_rank", "local_size", "rank", "shutdown", "size"}
+)  # fmt: skip
 """The part of Horovod's interface that is here, whichever of the two it comes from."""
 
 
