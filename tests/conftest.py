@@ -41,7 +41,8 @@ def no_leaks(
         _, alive = psutil.wait_procs(_processes() - processes, timeout=END_S)
         left = [
             *(f"process {process.pid}: {_command(process)}" for process in alive),
-            *(f"file {path}" for path in sorted(folder.iterdir())),
+            # torch makes this one when its compiler is imported, by the oracles of a judge
+            *(f"file {p}" for p in sorted(folder.iterdir()) if "torchinductor" not in p.name),
             *(f"descriptor {n}: {what}" for n, what in set(_descriptors()) - descriptors),
         ]
     finally:
